@@ -1,0 +1,1 @@
+"""Pretrained networks as named parts, one module per source."""

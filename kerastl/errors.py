@@ -1,0 +1,50 @@
+"""The few exceptions of the project, and close matches for unknown names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UnknownNameError(ValueError):
+    """A name that is in no registry, or a block that the model does not have."""
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be had, or that belong to another model."""
+
+
+class BrokenImagesError(ValueError):
+    """Image files that cannot be decoded; lists each file and why."""
+
+
+class TrainingDivergedError(RuntimeError):
+    """A loss that is not finite; says at which step and which learning rates."""
+
+
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, how_to_list: str
+) -> UnknownNameError:
+    """The error for a name that is not among the known ones.
+
+    Args:
+        kind: What the name should have named, as in "backbone".
+        name: The name received.
+        known: Every valid name.
+        how_to_list: Where the reader finds all names, as a sentence.
+
+    Returns:
+        The exception, to be raised by the caller.
+
+    Example:
+
+    >>> print(unknown_name("block", "layr1", ["stem", "layer1"], how_to_list="Blocks: stem, layer1."))
+    Unknown block 'layr1'. Did you mean 'layer1'? Blocks: stem, layer1.
+    """
+    known = list(known)
+    folded = {candidate.lower(): candidate for candidate in known}
+    close = [
+        folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
+    ]
+    hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+    return UnknownNameError(f"Unknown {kind} {name!r}.{hint} {how_to_list}")
