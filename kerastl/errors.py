@@ -42,9 +42,9 @@ def unknown_name(
     Unknown block 'layr1'. Did you mean 'layer1'? Blocks: stem, layer1.
     """
     known = list(known)
-    folded = {candidate.lower(): candidate for candidate in known}
-    close = [
-        folded[match] for match in difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
-    ]
+    folded = {candidate.rpartition(":")[2].lower(): candidate for candidate in known}
+    folded |= {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
+    close = list(dict.fromkeys(folded[match] for match in matches))
     hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
     return UnknownNameError(f"Unknown {kind} {name!r}.{hint} {how_to_list}")

@@ -1,0 +1,121 @@
+"""EfficientNet-Lite0 as a plain torch module.
+
+EfficientNet without squeeze-and-excitation, with ReLU6, and with stem and top
+of fixed width (Tan and Le, 2019; the Lite variants: TensorFlow, 2020). Module
+names follow the published torch weights. Padding is TensorFlow's "same", which
+at stride 2 is not symmetric.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torchvision.ops import StochasticDepth
+
+# kernel, stride, expansion, input channels, output channels, repeats
+_STAGES = (
+    (3, 1, 1, 32, 16, 1),
+    (3, 2, 6, 16, 24, 2),
+    (5, 2, 6, 24, 40, 2),
+    (3, 2, 6, 40, 80, 3),
+    (5, 1, 6, 80, 112, 3),
+    (5, 2, 6, 112, 192, 4),
+    (3, 1, 6, 192, 320, 1),
+)
+_STOCHASTIC_DEPTH = 0.2
+_BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+
+
+class _SameConv2d(nn.Conv2d):
+    """Convolution without bias, padded so that size = ceil(input size / stride)."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = (self._padding(size, axis) for axis, size in enumerate(images.shape[-2:]))
+        if height == width and height % 2 == 0:
+            return nn.functional.conv2d(
+                images, self.weight, None, self.stride, height // 2, 1, self.groups
+            )
+        before_h, before_w = height // 2, width // 2
+        padded = nn.functional.pad(
+            images, (before_w, width - before_w, before_h, height - before_h)
+        )
+        return super().forward(padded)
+
+    def _padding(self, size: int, axis: int) -> int:
+        stride, kernel = self.stride[axis], self.kernel_size[axis]
+        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
+
+
+class _InvertedResidual(nn.Module):
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        width = inputs * expansion
+        self._expands = expansion != 1
+        self._adds = stride == 1 and inputs == outputs
+        if self._expands:
+            self._expand_conv = _SameConv2d(inputs, width, 1)
+            self._bn0 = nn.BatchNorm2d(width, **_BATCH_NORM)
+        self._depthwise_conv = _SameConv2d(width, width, kernel, stride=stride, groups=width)
+        self._bn1 = nn.BatchNorm2d(width, **_BATCH_NORM)
+        self._project_conv = _SameConv2d(width, outputs, 1)
+        self._bn2 = nn.BatchNorm2d(outputs, **_BATCH_NORM)
+        self._relu = nn.ReLU6(inplace=True)
+        self._drop = StochasticDepth(0.0, "row")
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = images
+        if self._expands:
+            x = self._relu(self._bn0(self._expand_conv(x)))
+        x = self._relu(self._bn1(self._depthwise_conv(x)))
+        x = self._bn2(self._project_conv(x))
+        return images + self._drop(x) if self._adds else x
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 with its 1,000-class layer.
+
+    Takes images `(batch, 3, height, width)`, scaled as `(pixels - 127) / 128`;
+    gives logits `(batch, 1000)`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._conv_stem = _SameConv2d(3, 32, 3, stride=2)
+        self._bn0 = nn.BatchNorm2d(32, **_BATCH_NORM)
+        self._blocks = nn.Sequential(*_inverted_residuals())
+        self._conv_head = _SameConv2d(320, 1280, 1)
+        self._bn1 = nn.BatchNorm2d(1280, **_BATCH_NORM)
+        self._relu0 = nn.ReLU6(inplace=True)
+        self._relu1 = nn.ReLU6(inplace=True)
+        self._avgpool = nn.AdaptiveAvgPool2d(1)
+        self._fc = nn.Linear(1280, 1000)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self._relu0(self._bn0(self._conv_stem(images)))
+        x = self._relu1(self._bn1(self._conv_head(self._blocks(x))))
+        return self._fc(torch.flatten(self._avgpool(x), 1))
+
+
+def _inverted_residuals() -> list[_InvertedResidual]:
+    blocks = []
+    for kernel, stride, expansion, inputs, outputs, repeats in _STAGES:
+        for repeat in range(repeats):
+            blocks.append(
+                _InvertedResidual(
+                    outputs if repeat else inputs,
+                    outputs,
+                    kernel=kernel,
+                    stride=1 if repeat else stride,
+                    expansion=expansion,
+                )
+            )
+    for index, block in enumerate(blocks):
+        block._drop.p = _STOCHASTIC_DEPTH * index / len(blocks)
+    return blocks

@@ -1,0 +1,134 @@
+"""Reading torch weights files and loading them with a full report."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from kerastl.errors import WeightsError
+
+State = Mapping[str, torch.Tensor]
+_SUFFIXES = (".pt", ".pth", ".safetensors")
+_SHOWN = 8
+
+
+def looks_like_file(weights: str) -> bool:
+    """Whether a weights argument names a file and not a set of published weights."""
+    return "/" in weights or "\\" in weights or "." in Path(weights).name or Path(weights).is_file()
+
+
+def read_torch_file(path: str) -> State:
+    """Read a torch state dict or a safetensors file, without pickle's code.
+
+    Args:
+        path: A `.pt` or `.pth` file that `torch.save` wrote from a state dict,
+            bare or under the key `state_dict` or `model`; or `.safetensors`.
+
+    Returns:
+        Tensor by name, on the CPU.
+
+    Raises:
+        WeightsError: If the file is absent, unreadable, or no state dict.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise WeightsError(
+            f"`weights` must name an existing file. Received: {path}. Check the path."
+        )
+    if file.suffix not in _SUFFIXES:
+        raise WeightsError(
+            f"`weights` for a torch backbone must end in {', '.join(_SUFFIXES)}. Received: {path}. "
+            "Keras files (.h5, .weights.h5) load into `keras:` backbones."
+        )
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(file)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).split("\n")[0]
+        raise WeightsError(
+            f"Cannot read the weights file {path}: {reason} "
+            "Save it again with `torch.save(model.state_dict(), path)`."
+        ) from error
+    for key in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), Mapping):
+            state = state[key]
+    if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
+        raise WeightsError(
+            f"The weights file {path} must hold a state dict (tensor by name). "
+            "Save it with `torch.save(model.state_dict(), path)`."
+        )
+    return state
+
+
+def load_state(
+    module: nn.Module, state: State, *, ignored: Sequence[str] = (), origin: str, spec: str
+) -> None:
+    """Load a state dict, all of it or nothing.
+
+    Args:
+        module: The whole network, its classifying layer included.
+        state: Tensor by name.
+        ignored: Prefixes of entries that may be absent, surplus or of another
+            shape: the classifying layers, which the head replaces.
+        origin: Where the state comes from, for the report.
+        spec: The backbone, for the report.
+
+    Raises:
+        WeightsError: Naming the missing, unexpected and wrongly shaped entries.
+    """
+    kept: OrderedDict[str, Any] = OrderedDict(
+        (_current_name(name), value)
+        for name, value in state.items()
+        if not name.startswith(tuple(ignored))
+    )
+    if hasattr(state, "_metadata"):
+        kept._metadata = state._metadata  # type: ignore[attr-defined]
+    expected = {
+        name: value
+        for name, value in module.state_dict().items()
+        if not name.startswith(tuple(ignored))
+    }
+    report = _report(expected, kept)
+    if report:
+        raise WeightsError(
+            f"The weights in {origin} do not fit {spec}: {report}. Nothing was loaded. "
+            "Use the file of this very model, or name the backbone that the file is of."
+        )
+    module.load_state_dict(kept, strict=False)
+
+
+def _current_name(name: str) -> str:
+    """DenseNet's published files say `norm.1` where the module says `norm1`."""
+    return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name)
+
+
+def _report(expected: State, received: State) -> str:
+    # A count of batches is absent from files older than torch 0.4.1; inference
+    # and momentum-based statistics do not read it.
+    missing = [
+        name
+        for name in expected
+        if name not in received and not name.endswith("num_batches_tracked")
+    ]
+    unexpected = [name for name in received if name not in expected]
+    shapes = [
+        f"{name} (file {tuple(received[name].shape)}, model {tuple(value.shape)})"
+        for name, value in expected.items()
+        if name in received and received[name].shape != value.shape
+    ]
+    found = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+    return "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in found if names)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

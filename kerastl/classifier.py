@@ -1,0 +1,401 @@
+"""`ImageClassifier`: a backbone in blocks, a head, and a rate for each block."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import keras
+
+from kerastl import fitting, rates
+from kerastl.backbones.base import Backbone, Preprocessing, Resizing
+from kerastl.backbones.registry import build_any
+from kerastl.blocks import HEAD, Block, select
+from kerastl.layers.head import ClassificationHead
+from kerastl.layers.preprocessing import ImagePreprocessing
+from kerastl.saving import FORMAT, backbone_to_reload, preprocessing_from, resizing_from
+
+_RESIZE_MODES = ("crop", "squash", "pad")
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class ImageClassifier(keras.Model):
+    """A pretrained backbone with a new classification head.
+
+    Takes raw pixels 0-255 in RGB order, `(batch, height, width, 3)`, uint8 or
+    float; preprocessing is part of the model. Gives **probabilities**,
+    `(batch, num_classes)`: softmax, or for `num_classes=1` the sigmoid of one
+    logit. `predict`, the default loss and the saved file agree on that.
+
+    The backbone is everything before the network's last classifying layer.
+
+    Args:
+        backbone: A spec such as "torchvision:resnet18" (`kerastl backbones`
+            lists all), or a `torch.nn.Module`.
+        num_classes: Number of classes; 1 for a single probability.
+        weights: "default", the name of published weights, a local file, or
+            None for random weights.
+        image_size: Height and width, pixels. None: the weights' own
+            evaluation size.
+        pooling: "avg" or "max" over height and width. A backbone that pools
+            by itself (VGG, ViT, ConvNeXt) takes "avg" only, and gets none.
+        dropout: Rate in front of each Dense layer of the head.
+        hidden_units: Units of hidden layers of the head.
+        blocks: For an `nn.Module`: block name -> path of its first module.
+        preprocessing: From pixels to the backbone's input. None: the weights' own.
+        resizing: The weights' evaluation resize, kept for whoever reads image
+            files. None: the weights' own.
+        resize: "crop", "squash" or "pad": how files are brought to size.
+        class_names: Names of the classes, kept in the saved file.
+        name: Name of the model.
+
+    Raises:
+        UnknownNameError: If the backbone or its weights are unknown.
+        WeightsError: If the weights cannot be had or do not fit.
+        ValueError: If an argument is out of range or the backbone cannot take
+            the image size.
+
+    Example:
+
+        model = kerastl.ImageClassifier("torchvision:resnet18", num_classes=5)
+        model.freeze(through="layer2")
+        model.compile(learning_rate={"layer3": 1e-4, "layer4": 1e-4, "head": 1e-3})
+        model.fit(images, labels, epochs=5)
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        num_classes: int,
+        *,
+        weights: str | None = "default",
+        image_size: int | None = None,
+        pooling: str | None = "avg",
+        dropout: float = 0.0,
+        hidden_units: Sequence[int] = (),
+        blocks: Mapping[str, str | Sequence[str]] | None = None,
+        preprocessing: Preprocessing | None = None,
+        resizing: Resizing | None = None,
+        resize: str = "crop",
+        class_names: Sequence[str] | None = None,
+        name: str = "image_classifier",
+    ) -> None:
+        _check_head(num_classes, dropout, hidden_units)
+        built = build_any(backbone, weights=weights, image_size=image_size, blocks=blocks)
+        preprocessing = preprocessing or built.preprocessing
+        # === Layers ===
+        scaler = ImagePreprocessing(preprocessing, name="preprocessing")
+        block_layers = [_as_layer(part) for part in built.parts]
+        head = ClassificationHead(
+            num_classes, hidden_units=hidden_units, dropout=dropout, name=HEAD
+        )
+        # === Functional graph ===
+        inputs = keras.Input((built.image_size, built.image_size, 3), name="images")
+        features = _connect(scaler(inputs), block_layers, built)
+        pool = _pooling_layer(features, pooling, built.spec)
+        pooled = pool(features) if pool else features
+        super().__init__(inputs=inputs, outputs=head(pooled), name=name)
+        # === Config ===
+        self.backbone_spec = built.spec
+        self.num_classes = num_classes
+        self.image_size = built.image_size
+        self.resizing = resizing or built.resizing
+        self.resize = resize
+        self.class_names = class_names
+        self._preprocessing = preprocessing
+        self._pooling = pooling
+        self._can_reload = built.can_reload
+        self._block_names = (*(layer.name for layer in block_layers), HEAD)
+        self._variables_of = rates.BlockVariables(
+            {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "class_names" and value is not None:
+            value = tuple(value)
+            if self.num_classes > 1 and len(value) != self.num_classes:
+                raise ValueError(
+                    f"`class_names` must have one name per class. Received: {len(value)} names "
+                    f"with num_classes={self.num_classes}."
+                )
+        if name == "resize" and value not in _RESIZE_MODES:
+            raise ValueError(
+                f"`resize` must be one of {', '.join(_RESIZE_MODES)}. Received: resize={value!r}."
+            )
+        super().__setattr__(name, value)
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of all blocks, input side first, the head last."""
+        return tuple(self._block_names)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block as it stands now, input side first, the head last."""
+        found = []
+        for name, variables in self.variables_by_block.items():
+            layer = self.get_layer(name)
+            size = sum(math.prod(variable.shape) for variable in variables)
+            found.append(Block(name, (layer,), size, layer.trainable))
+        return tuple(found)
+
+    @property
+    def variables_by_block(self) -> dict[str, tuple[keras.Variable, ...]]:
+        """Every variable that trains when its block does, frozen or not."""
+        return dict(self._variables_of.by_block)
+
+    @property
+    def trainable_blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that are not frozen."""
+        return tuple(block.name for block in self.blocks if block.trainable)
+
+    def freeze(self, *names: str, through: str | None = None) -> None:
+        """Freeze blocks: their variables do not train and they run in inference mode.
+
+        Takes effect at once, after `compile` too; what the optimizer knows of
+        the blocks is kept.
+
+        Args:
+            *names: Blocks to freeze. Without any: all but the head.
+            through: Instead of names, the input side up to and including
+                this block.
+
+        Raises:
+            UnknownNameError: If there is no such block.
+        """
+        chosen = self.block_names[:-1]
+        if names or through is not None:
+            chosen = select(self.block_names, names, through=through)
+        self._set_trainable(chosen, value=False)
+
+    def unfreeze(self, *names: str, learning_rate: Any = None) -> None:
+        """Let blocks train again.
+
+        Args:
+            *names: Blocks to unfreeze. Without any: all.
+            learning_rate: A compiled model's rate for these blocks: a float, a
+                Keras schedule that starts now, or a dict of block name to
+                either. None: the rate that `compile` gave them, where it was
+                one rate for all blocks.
+
+        Raises:
+            UnknownNameError: If there is no such block.
+        """
+        chosen = select(self.block_names, names) if names else self.block_names
+        self._set_trainable(chosen, value=True)
+        if learning_rate is not None:
+            optimizer = rates.block_optimizer(self)
+            optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
+
+    def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
+        for name in names:
+            self.get_layer(name).trainable = value
+        self.train_function = None  # a compiled step has the old set in it
+
+    def features(self, images: Any) -> Any:
+        """The pooled features that enter the head, in inference mode.
+
+        Args:
+            images: Pixels 0-255, `(batch, height, width, 3)`.
+
+        Returns:
+            The backend's tensor, `(batch, features)`, without gradients.
+        """
+        layers = [layer for layer in self.layers[1:] if layer.name != HEAD]
+        with _no_gradients():
+            values = keras.ops.convert_to_tensor(images)
+            for layer in layers:
+                is_block = layer.name in self.block_names
+                values = layer(values, training=False) if is_block else layer(values)
+        return values
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = ("accuracy",),
+        *,
+        learning_rate: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configure training; as `keras.Model.compile`, with a rate per block.
+
+        Args:
+            optimizer: Name or Keras optimizer; each block trains with its own
+                copy. `model.optimizer` keeps the moments of an earlier
+                `compile`; anything else starts anew.
+            loss: Default: cross-entropy with integer labels, or with labels 0
+                and 1 for `num_classes=1`.
+            loss_weights: As in Keras.
+            metrics: As in Keras. Default: accuracy.
+            learning_rate: A float or Keras schedule for all blocks, what
+                `kerastl.layerwise_decay` returns, or a dict of block name to
+                float or schedule with one entry per block that trains. None:
+                the optimizer's own.
+            **kwargs: As in Keras.
+
+        Raises:
+            UnknownNameError: If a rate is for a block that does not exist.
+            ValueError: If a rate is for a frozen block, or one is missing.
+        """
+        super().compile(
+            optimizer=rates.make_block_optimizer(self, optimizer, learning_rate),
+            loss=fitting.resolve_loss(loss, self.num_classes),
+            loss_weights=loss_weights,
+            metrics=list(metrics) if isinstance(metrics, tuple) else metrics,
+            **kwargs,
+        )
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved file says; part of `load_model`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def learning_rates(self) -> dict[str, float]:
+        """The current rate of every block; 0 where it is frozen."""
+        return rates.current_rates(self)
+
+    def plan(self, total_steps: int) -> str:
+        """What training would do, per block, as a table.
+
+        Args:
+            total_steps: Optimizer steps of the run, for the rates over time.
+        """
+        from kerastl.planning import block_plan, plan_table
+
+        return plan_table(block_plan(self, total_steps))
+
+    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+        """As `keras.Model.fit`.
+
+        The rate of every block is logged as `learning_rate/<block>`. A loss
+        that is not finite stops the training and brings the weights of the
+        last finished epoch back. `class_weight` works with a torch
+        `DataLoader` too.
+
+        Raises:
+            ValueError: If a block that trains has no rate, or labels are out
+                of range.
+            TrainingDivergedError: If the loss is not finite.
+        """
+        self._assert_compile_called("fit")
+        rates.check_rates(self)
+        x, kwargs = fitting.prepare(self, x, y, kwargs)
+        return super().fit(x, y, **kwargs)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """As in Keras, after a look at the labels, where that costs no transfer."""
+        fitting.check_batch_labels(y, self.num_classes)
+        return super().compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        head = self.get_layer(HEAD)
+        return {
+            "format": FORMAT,
+            "backbone": self.backbone_spec,
+            "can_reload": self._can_reload,
+            "num_classes": self.num_classes,
+            "image_size": self.image_size,
+            "pooling": self._pooling,
+            "dropout": head.dropout,
+            "hidden_units": list(head.hidden_units),
+            "preprocessing": asdict(self._preprocessing),
+            "resizing": asdict(self.resizing),
+            "resize": self.resize,
+            "class_names": list(self.class_names) if self.class_names else None,
+            "frozen": [block.name for block in self.blocks if not block.trainable],
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ImageClassifier:
+        config = dict(config)
+        backbone, blocks = backbone_to_reload(config)
+        frozen = config.pop("frozen")
+        model = cls(
+            backbone,
+            weights=None,
+            blocks=blocks,
+            preprocessing=preprocessing_from(config.pop("preprocessing")),
+            resizing=resizing_from(config.pop("resizing")),
+            **config,
+        )
+        if frozen:
+            model.freeze(*frozen)
+        return model
+
+
+def _check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) -> None:
+    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
+        raise ValueError(
+            f"`num_classes` must be a positive integer. Received: num_classes={num_classes}."
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}.")
+    if any(units < 1 for units in hidden_units):
+        raise ValueError(
+            f"`hidden_units` must be positive. Received: hidden_units={tuple(hidden_units)}."
+        )
+
+
+def _as_layer(part: Any) -> keras.layers.Layer:
+    """The Keras layer for a part: torch modules run natively, Keras models as they are."""
+    if isinstance(part.network, keras.Model):
+        from kerastl.layers.keras_block import KerasBlock
+
+        return KerasBlock(part)
+    from kerastl.layers.torch_block import TorchBlock
+
+    return TorchBlock(part)
+
+
+def _connect(images: Any, block_layers: Sequence[keras.layers.Layer], built: Backbone) -> Any:
+    values = images
+    for layer in block_layers:
+        try:
+            values = layer(values)
+        except ValueError as error:
+            raise ValueError(
+                f"`image_size` must be one that {built.spec} can take. Received: "
+                f"image_size={built.image_size}. {str(error).splitlines()[0]} "
+                "Leave it out to use the weights' own size."
+            ) from error
+    return values
+
+
+def _pooling_layer(features: Any, pooling: str | None, spec: str) -> Any:
+    pools_itself = len(features.shape) == 2
+    allowed: tuple[str | None, ...] = ("avg", None) if pools_itself else ("avg", "max")
+    if pooling not in allowed:
+        raise ValueError(
+            f"`pooling` for {spec} must be {' or '.join(map(repr, allowed))}"
+            f"{', because it pools by itself' if pools_itself else ''}. "
+            f"Received: pooling={pooling!r}."
+        )
+    if pools_itself:
+        return None
+    if len(features.shape) == 3:
+        kind = {"avg": keras.layers.GlobalAveragePooling1D, "max": keras.layers.GlobalMaxPooling1D}
+    else:
+        kind = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    return kind[str(pooling)](name="pooling")
+
+
+def _no_gradients() -> contextlib.AbstractContextManager[Any]:
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()

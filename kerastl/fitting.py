@@ -1,0 +1,142 @@
+"""What `ImageClassifier.fit` adds around Keras's own loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastl.losses import BY_NAME
+from kerastl.rates import current_rates
+
+
+class LearningRateLog(keras.callbacks.Callback):
+    """Writes the rate of every block into the epoch's logs, 0 where it is frozen."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            rates = current_rates(self.model)
+            logs.update({f"learning_rate/{block}": rate for block, rate in rates.items()})
+
+
+def resolve_loss(loss: Any, num_classes: int) -> Any:
+    """Keras's cross-entropies by name, and the default, taken from the logits."""
+    if loss is None:
+        loss = "binary_crossentropy" if num_classes == 1 else "sparse_categorical_crossentropy"
+    return BY_NAME[loss]() if isinstance(loss, str) and loss in BY_NAME else loss
+
+
+def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The arguments of `keras.Model.fit`, checked, with kerastl's callbacks first.
+
+    Args:
+        model: The classifier.
+        x: First argument of `fit`.
+        y: Second argument of `fit`.
+        kwargs: The others.
+
+    Returns:
+        `x`, with class weights in its batches where it is a `DataLoader`, and
+        the other arguments.
+
+    Raises:
+        ValueError: If labels are out of range.
+    """
+    from kerastl.callbacks import StopOnNonFiniteLoss
+
+    kwargs = dict(kwargs)
+    if y is not None:
+        check_labels(y, model.num_classes)
+    weights = kwargs.get("class_weight")
+    if weights and _is_data_loader(x):
+        x = _weighted(x, kwargs.pop("class_weight"))
+    ours = [LearningRateLog(), StopOnNonFiniteLoss()]
+    given = kwargs.get("callbacks")
+    if isinstance(given, keras.callbacks.CallbackList):
+        for callback in ours:
+            callback.set_model(model)
+        given.callbacks[:0] = ours
+    else:
+        listed = list(given) if isinstance(given, list | tuple) else [given] if given else []
+        kwargs["callbacks"] = [*ours, *listed]
+    return x, kwargs
+
+
+def check_labels(labels: Any, num_classes: int) -> None:
+    """Refuse integer labels that are no class; one-hot labels pass.
+
+    Raises:
+        ValueError: Naming the first label that is out of range.
+    """
+    try:
+        values = np.asarray(keras.ops.convert_to_numpy(labels))
+    except (TypeError, ValueError, RuntimeError):
+        return  # Keras says better what it cannot take
+    values = values[..., 0] if values.ndim == 2 and values.shape[-1] == 1 else values
+    if values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.number):
+        return
+    highest = max(num_classes - 1, 1)
+    wrong = values[(values < 0) | (values > highest)]
+    if wrong.size:
+        raise ValueError(
+            f"Labels must be from 0 to {highest} for num_classes={num_classes}. "
+            f"Received: {wrong.size} others, such as {wrong[0]}. "
+            "Build the classifier with the number of classes of the data."
+        )
+
+
+def check_batch_labels(labels: Any, num_classes: int) -> None:
+    """The same for one batch, where its labels are still in main memory.
+
+    Keras's one-hot turns a label that is out of range into no class at all,
+    so that nothing would stop a wrong set from training.
+    """
+    device = getattr(labels, "device", None)
+    if getattr(device, "type", None) == "cpu" or isinstance(labels, np.ndarray):
+        check_labels(labels, num_classes)
+
+
+def _is_data_loader(x: Any) -> bool:
+    try:
+        from torch.utils.data import DataLoader
+    except ImportError:
+        return False
+    return isinstance(x, DataLoader)
+
+
+class _WeightedCollate:
+    """Adds a weight per image to each batch, by its label."""
+
+    def __init__(self, collate: Any, weights: Mapping[int, float]) -> None:
+        self._collate = collate
+        self._weights = dict(weights)
+
+    def __call__(self, samples: Sequence[Any]) -> Any:
+        import torch
+
+        images, labels = self._collate(samples)
+        weights = [self._weights.get(int(label), 1.0) for label in labels]
+        return images, labels, torch.tensor(weights, dtype=torch.float32)
+
+
+def _weighted(loader: Any, class_weight: Mapping[int, float]) -> Any:
+    """The same loader with class weights: Keras takes them for arrays only."""
+    from torch.utils.data import DataLoader
+
+    if loader.batch_sampler is None:
+        raise ValueError(
+            "`class_weight` needs a DataLoader that makes batches. Received: batch_size=None. "
+            "Give sample weights as the third item of each batch."
+        )
+    return DataLoader(
+        loader.dataset,
+        batch_sampler=loader.batch_sampler,
+        collate_fn=_WeightedCollate(loader.collate_fn, class_weight),
+        num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
+        worker_init_fn=loader.worker_init_fn,
+        generator=loader.generator,
+        persistent_workers=loader.persistent_workers,
+    )

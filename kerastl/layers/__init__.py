@@ -1,0 +1,1 @@
+"""The Keras layers of a classifier: preprocessing, one per block, and the head."""

@@ -1,0 +1,147 @@
+"""Opening saved models, and what their configuration needs to be rebuilt."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerastl.backbones.base import Preprocessing, Resizing
+
+FORMAT = 1
+"""Version of what `ImageClassifier.get_config` writes."""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the caller of `load_model` brought along."""
+
+    backbone: Any = None
+    blocks: Any = None
+    may_import: bool = False
+
+
+_given: ContextVar[_Given] = ContextVar("given", default=_Given())
+
+
+def load_model(
+    path: str | Path, *, backbone: Any = None, blocks: Any = None, safe_mode: bool = True
+) -> Any:
+    """Open a `.keras` file that `ImageClassifier.save` wrote.
+
+    Args:
+        path: The file.
+        backbone: The `nn.Module`, for a model that was built from one.
+        blocks: The `blocks` that the model was built with, for an `nn.Module`.
+        safe_mode: False lets a file that names a `module:` backbone import and
+            call it. Leave it on for files that you do not trust.
+
+    Returns:
+        The `ImageClassifier`, compiled and with its optimizer's state as saved.
+
+    Raises:
+        ValueError: If the file is none, is from a newer version, or needs
+            `backbone`.
+    """
+    import keras
+
+    import kerastl.classifier  # noqa: F401, registers the classes
+
+    file = Path(path).expanduser()
+    _check_file(file)
+    token = _given.set(_Given(backbone, blocks, may_import=not safe_mode))
+    try:
+        return keras.saving.load_model(file, safe_mode=safe_mode)
+    finally:
+        _given.reset(token)
+
+
+def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
+    """What to build a saved classifier's backbone from; takes its keys out of `config`.
+
+    Raises:
+        ValueError: If the file is from a newer version, or the backbone
+            cannot be had from the file alone.
+    """
+    written = config.pop("format", None)
+    if written != FORMAT:
+        raise ValueError(
+            f"The model file must have format {FORMAT}. Received: format {written}, from another "
+            "version of kerastl. Run `pip install --upgrade kerastl`."
+        )
+    spec = config.pop("backbone")
+    can_reload = config.pop("can_reload")
+    given = _given.get()
+    if given.backbone is not None:
+        return given.backbone, given.blocks
+    if not can_reload:
+        raise ValueError(
+            f"The model was built from an nn.Module ({spec}), which the file does not hold. "
+            "Pass it: kerastl.load_model(path, backbone=module)."
+        )
+    if spec.startswith("module:") and not given.may_import:
+        raise ValueError(
+            f"The model's backbone is Python code to import ({spec}). If you trust the file, "
+            "say kerastl.load_model(path, safe_mode=False), or pass backbone=module."
+        )
+    return spec, given.blocks
+
+
+def preprocessing_from(config: dict[str, Any]) -> Preprocessing:
+    """The dataclass from its JSON form, whose tuples have become lists."""
+    return Preprocessing(
+        **{key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+    )
+
+
+def resizing_from(config: dict[str, Any]) -> Resizing:
+    """The dataclass from its JSON form."""
+    return Resizing(**config)
+
+
+def _check_file(file: Path) -> None:
+    if not file.is_file():
+        raise ValueError(f"There is no model file {file}. Name a .keras file or a run folder.")
+    config, metadata = _read_json(file)
+    name = config.get("registered_name")
+    if name != "kerastl>ImageClassifier":
+        raise ValueError(
+            f"{file} must hold a model of kerastl. Received: {config.get('class_name', 'unknown')}. "
+            "Open other Keras models with keras.saving.load_model."
+        )
+    import keras
+
+    saved_with = str(metadata.get("keras_version", "0"))
+    if _release(saved_with) > _release(keras.__version__):
+        raise ValueError(
+            f"{file} was saved with Keras {saved_with}, newer than {keras.__version__} here. "
+            "Run `pip install --upgrade keras`."
+        )
+
+
+def _read_json(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    with contextlib.suppress(zipfile.BadZipFile, KeyError, json.JSONDecodeError, OSError):
+        with zipfile.ZipFile(file) as archive:
+            return json.loads(archive.read("config.json")), json.loads(
+                archive.read("metadata.json")
+            )
+    raise ValueError(
+        f"{file} is not a .keras file, or it is damaged. Name a file that `model.save` wrote."
+    )
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Major and minor number: what decides whether a file can be read."""
+    return tuple(_numbers(version))[:2]
+
+
+def _numbers(version: str) -> Iterator[int]:
+    for part in version.split("."):
+        if not part.isdigit():
+            return
+        yield int(part)

@@ -1,0 +1,37 @@
+"""Settings of every test: the torch backend, two threads, and what several tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(2)
+
+SHARED_WEIGHTS = Path(__file__).resolve().parents[2] / "shared" / "weights"
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """Sixteen random images, 32 pixels square."""
+    return np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    """Sixteen labels of four classes."""
+    return np.arange(16) % 4
+
+
+@pytest.fixture
+def mobilenet_file() -> Path:
+    """The original ImageNet weights of Keras's MobileNet, alpha 0.25, without the top."""
+    file = SHARED_WEIGHTS / "mobilenet_2_5_224_tf_no_top.h5"
+    if not file.is_file():
+        pytest.skip(f"{file.name} is not beside this checkout")
+    return file
