@@ -38,8 +38,8 @@ def unknown_name(
 
     Example:
 
-    >>> print(unknown_name("block", "layr1", ["stem", "layer1"], how_to_list="Blocks: stem, layer1."))
-    Unknown block 'layr1'. Did you mean 'layer1'? Blocks: stem, layer1.
+    >>> print(unknown_name("block", "layr1", ["stem", "layer1"], how_to_list="Blocks: ..."))
+    Unknown block 'layr1'. Did you mean 'layer1'? Blocks: ...
     """
     known = list(known)
     folded = {candidate.rpartition(":")[2].lower(): candidate for candidate in known}

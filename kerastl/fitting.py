@@ -52,7 +52,7 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
     weights = kwargs.get("class_weight")
     if weights and _is_data_loader(x):
         x = _weighted(x, kwargs.pop("class_weight"))
-    ours = [LearningRateLog(), StopOnNonFiniteLoss()]
+    ours: list[Any] = [LearningRateLog(), StopOnNonFiniteLoss()]
     given = kwargs.get("callbacks")
     if isinstance(given, keras.callbacks.CallbackList):
         for callback in ours:

@@ -189,16 +189,16 @@ class BlockOptimizer(keras.optimizers.Optimizer):
 
         Args:
             grads: A tensor or None per variable.
-            trainable_variables: Any of the bound variables, in the same order.
+            trainable_variables: Any of the bound variables, in the same order. None:
+                all that train.
 
         Raises:
             ValueError: If no variable has a gradient, one is not of this
                 model, or a block has no learning rate.
         """
         if trainable_variables is None:
-            trainable_variables = [
-                variable for block in self._states for variable in self._blocks[block]
-            ]
+            members = (variable for block in self._blocks.values() for variable in block)
+            trainable_variables = [variable for variable in members if variable.trainable]
         pairs = [(g, v) for g, v in zip(grads, trainable_variables, strict=True) if g is not None]
         if not pairs:
             raise ValueError("No gradients provided for any variable. Unfreeze a block.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import zipfile
 from collections.abc import Iterator
@@ -26,7 +25,8 @@ class _Given:
     may_import: bool = False
 
 
-_given: ContextVar[_Given] = ContextVar("given", default=_Given())
+_NOTHING = _Given()
+_given: ContextVar[_Given] = ContextVar("given", default=_NOTHING)
 
 
 def load_model(
@@ -94,9 +94,8 @@ def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
 
 def preprocessing_from(config: dict[str, Any]) -> Preprocessing:
     """The dataclass from its JSON form, whose tuples have become lists."""
-    return Preprocessing(
-        **{key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
-    )
+    channels = {key: tuple(config[key]) for key in ("mean", "std")}
+    return Preprocessing(**{**config, **channels})
 
 
 def resizing_from(config: dict[str, Any]) -> Resizing:
@@ -111,7 +110,7 @@ def _check_file(file: Path) -> None:
     name = config.get("registered_name")
     if name != "kerastl>ImageClassifier":
         raise ValueError(
-            f"{file} must hold a model of kerastl. Received: {config.get('class_name', 'unknown')}. "
+            f"{file} must hold a model of kerastl. Received: {config.get('class_name')}. "
             "Open other Keras models with keras.saving.load_model."
         )
     import keras
@@ -125,14 +124,14 @@ def _check_file(file: Path) -> None:
 
 
 def _read_json(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    with contextlib.suppress(zipfile.BadZipFile, KeyError, json.JSONDecodeError, OSError):
+    try:
         with zipfile.ZipFile(file) as archive:
-            return json.loads(archive.read("config.json")), json.loads(
-                archive.read("metadata.json")
-            )
-    raise ValueError(
-        f"{file} is not a .keras file, or it is damaged. Name a file that `model.save` wrote."
-    )
+            config, metadata = (archive.read(name) for name in ("config.json", "metadata.json"))
+        return json.loads(config), json.loads(metadata)
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, OSError) as error:
+        raise ValueError(
+            f"{file} is not a .keras file, or it is damaged. Name a file that `model.save` wrote."
+        ) from error
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ at stride 2 is not symmetric.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
@@ -23,7 +25,7 @@ _STAGES = (
     (3, 1, 6, 192, 320, 1),
 )
 _STOCHASTIC_DEPTH = 0.2
-_BATCH_NORM = {"eps": 1e-3, "momentum": 0.01}
+_BatchNorm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 
 
 class _SameConv2d(nn.Conv2d):
@@ -61,11 +63,11 @@ class _InvertedResidual(nn.Module):
         self._adds = stride == 1 and inputs == outputs
         if self._expands:
             self._expand_conv = _SameConv2d(inputs, width, 1)
-            self._bn0 = nn.BatchNorm2d(width, **_BATCH_NORM)
+            self._bn0 = _BatchNorm(width)
         self._depthwise_conv = _SameConv2d(width, width, kernel, stride=stride, groups=width)
-        self._bn1 = nn.BatchNorm2d(width, **_BATCH_NORM)
+        self._bn1 = _BatchNorm(width)
         self._project_conv = _SameConv2d(width, outputs, 1)
-        self._bn2 = nn.BatchNorm2d(outputs, **_BATCH_NORM)
+        self._bn2 = _BatchNorm(outputs)
         self._relu = nn.ReLU6(inplace=True)
         self._drop = StochasticDepth(0.0, "row")
 
@@ -88,10 +90,10 @@ class EfficientNetLite0(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._conv_stem = _SameConv2d(3, 32, 3, stride=2)
-        self._bn0 = nn.BatchNorm2d(32, **_BATCH_NORM)
+        self._bn0 = _BatchNorm(32)
         self._blocks = nn.Sequential(*_inverted_residuals())
         self._conv_head = _SameConv2d(320, 1280, 1)
-        self._bn1 = nn.BatchNorm2d(1280, **_BATCH_NORM)
+        self._bn1 = _BatchNorm(1280)
         self._relu0 = nn.ReLU6(inplace=True)
         self._relu1 = nn.ReLU6(inplace=True)
         self._avgpool = nn.AdaptiveAvgPool2d(1)

@@ -105,11 +105,8 @@ def child_starts(module: nn.Module, classifier: str | None) -> dict[str, str]:
     """
     prefix = ""
     while True:
-        children = [
-            (name, f"{prefix}{name}")
-            for name, _ in module.get_submodule(prefix[:-1]).named_children()
-        ]
-        paths = [path for _, path in children]
+        parent = module.get_submodule(prefix[:-1])
+        paths = [f"{prefix}{name}" for name, _ in parent.named_children()]
         graph = _trace(module, [*paths, *([classifier] if classifier else [])])
         nodes = _needed(graph, _last_feature(module, graph, classifier))
         called = [str(node.target) for node in nodes if node.op == "call_module"]
@@ -121,7 +118,7 @@ def child_starts(module: nn.Module, classifier: str | None) -> dict[str, str]:
         weighted = [
             path
             for path in sorted(first_call, key=first_call.__getitem__)
-            if any(True for _ in module.get_submodule(path).parameters())
+            if _has_weights(module.get_submodule(path))
         ]
         if not weighted:
             raise ValueError(
@@ -184,12 +181,14 @@ def _classifier_node(module: nn.Module, graph: fx.Graph, path: str | None) -> fx
     calls = [node for node in graph.nodes if node.op == "call_module"]
     if path is not None:
         return next(node for node in calls if node.target == path)
-    with_weights = [
-        node for node in calls if any(True for _ in _submodule(module, node).parameters())
-    ]
+    with_weights = [node for node in calls if _has_weights(_submodule(module, node))]
     if with_weights and isinstance(_submodule(module, with_weights[-1]), nn.Linear):
         return with_weights[-1]
     return None
+
+
+def _has_weights(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
 
 
 def _submodule(module: nn.Module, node: fx.Node) -> nn.Module:

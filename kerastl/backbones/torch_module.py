@@ -53,9 +53,7 @@ def build(
             f"Cannot import {attribute} from {path} ({error}). "
             "Check the path, and that the module is on PYTHONPATH."
         ) from error
-    module = (
-        target(**arguments) if callable(target) and not isinstance(target, nn.Module) else target
-    )
+    module = target if isinstance(target, nn.Module) else target(**arguments)
     return from_module(module, spec=f"{SOURCE}:{name}", weights=weights, image_size=image_size)
 
 

@@ -38,9 +38,7 @@ def read_torch_file(path: str) -> State:
     """
     file = Path(path).expanduser()
     if not file.is_file():
-        raise WeightsError(
-            f"`weights` must name an existing file. Received: {path}. Check the path."
-        )
+        raise WeightsError(f"`weights` must name a file that exists. Received: {path}.")
     if file.suffix not in _SUFFIXES:
         raise WeightsError(
             f"`weights` for a torch backbone must end in {', '.join(_SUFFIXES)}. Received: {path}. "

@@ -31,7 +31,7 @@ class ImagePreprocessing(keras.layers.Layer):
         pixels = keras.ops.cast(images, "float32")
         if self.preprocessing.channel_order == "bgr":
             pixels = keras.ops.flip(pixels, axis=-1)
-        return pixels * self._factor - self._offset
+        return keras.ops.subtract(keras.ops.multiply(pixels, self._factor), self._offset)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
