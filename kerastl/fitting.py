@@ -49,9 +49,10 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
     kwargs = dict(kwargs)
     if y is not None:
         check_labels(y, model.num_classes)
-    weights = kwargs.get("class_weight")
-    if weights and _is_data_loader(x):
-        x = _weighted(x, kwargs.pop("class_weight"))
+    if _is_data_loader(x):
+        kwargs.setdefault("shuffle", False)  # the loader's own business; Keras would warn
+        if kwargs.get("class_weight"):
+            x = _weighted(x, kwargs.pop("class_weight"))
     ours: list[Any] = [LearningRateLog(), StopOnNonFiniteLoss()]
     given = kwargs.get("callbacks")
     if isinstance(given, keras.callbacks.CallbackList):
