@@ -57,3 +57,6 @@ def __dir__() -> list[str]:
 # keras.json is no sign of a choice: Keras writes it by itself on first import.
 if "keras" not in sys.modules:
     os.environ.setdefault("KERAS_BACKEND", "torch")
+else:
+    # Registers the classes, so that keras.saving.load_model opens our files.
+    importlib.import_module("kerastl.classifier")

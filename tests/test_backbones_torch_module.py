@@ -73,7 +73,7 @@ def test_blocks_can_be_given_by_the_caller():
 def test_a_saved_model_needs_its_module_again(tmp_path, images):
     model = kerastl.ImageClassifier(Skipping(), 4, image_size=32)
     model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="Pass it: kerastl.load_model"):
+    with pytest.raises(ValueError, match=r"Pass it: kerastl.load_model"):
         kerastl.load_model(tmp_path / "model.keras")
     opened = kerastl.load_model(tmp_path / "model.keras", backbone=Skipping())
     expected = model.predict(images, verbose=0)

@@ -1,0 +1,16 @@
+"""The examples run and learn."""
+
+import runpy
+from pathlib import Path
+
+import keras
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_an_example_runs_and_beats_chance_by_far(script):
+    keras.utils.set_random_seed(0)
+    main = runpy.run_path(str(script))["main"]
+    assert main(image_size=32, epochs=2) > 0.5
