@@ -16,7 +16,9 @@ from kerastl.errors import WeightsError
 CATEGORIES = torchvision.models.ResNet18_Weights.DEFAULT.meta["categories"]
 
 
-@pytest.mark.parametrize(("photograph", "label"), [("china.jpg", "palace"), ("flower.jpg", "daisy")])
+@pytest.mark.parametrize(
+    ("photograph", "label"), [("china.jpg", "palace"), ("flower.jpg", "daisy")]
+)
 def test_the_features_and_the_published_last_layer_name_a_photograph(photograph, label):
     """scikit-learn's two photographs: a palace, and a flower that ImageNet calls a daisy."""
     image = Image.fromarray(load_sample_image(photograph))

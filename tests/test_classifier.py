@@ -13,7 +13,6 @@ import kerastl
 from kerastl.backbones import torchvision_models
 from kerastl.errors import TrainingDivergedError, UnknownNameError
 
-
 EPSILON = 1e-5
 
 

@@ -56,7 +56,8 @@ def build(
         )
     from kerastl.backbones import graph
     from kerastl.backbones.efficientnet_lite import EfficientNetLite0
-    from kerastl.backbones.weights import load_state, looks_like_file, read_torch_file
+    from kerastl.backbones.reports import looks_like_file
+    from kerastl.backbones.weights import load_state, read_torch_file
 
     module = EfficientNetLite0()
     if weights is not None:

@@ -62,7 +62,8 @@ def build(
             f"Write {SOURCE}:{name}."
         )
     from kerastl.backbones import graph
-    from kerastl.backbones.weights import load_state, looks_like_file, read_torch_file
+    from kerastl.backbones.reports import looks_like_file
+    from kerastl.backbones.weights import load_state, read_torch_file
 
     family = FAMILIES[name]
     published = _published(name)

@@ -11,16 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from kerastl.backbones.reports import require_same
 from kerastl.errors import WeightsError
 
 State = Mapping[str, torch.Tensor]
 _SUFFIXES = (".pt", ".pth", ".safetensors")
-_SHOWN = 8
-
-
-def looks_like_file(weights: str) -> bool:
-    """Whether a weights argument names a file and not a set of published weights."""
-    return "/" in weights or "\\" in weights or "." in Path(weights).name or Path(weights).is_file()
 
 
 def read_torch_file(path: str) -> State:
@@ -95,38 +90,17 @@ def load_state(
         for name, value in module.state_dict().items()
         if not name.startswith(tuple(ignored))
     }
-    report = _report(expected, kept)
-    if report:
-        raise WeightsError(
-            f"The weights in {origin} do not fit {spec}: {report}. Nothing was loaded. "
-            "Use the file of this very model, or name the backbone that the file is of."
-        )
+    # A count of batches is absent from files older than torch 0.4.1; inference
+    # and momentum-based statistics do not read it.
+    required = {
+        name: value
+        for name, value in expected.items()
+        if name in kept or not name.endswith("num_batches_tracked")
+    }
+    require_same(required, kept, origin=origin, spec=spec)
     module.load_state_dict(kept, strict=False)
 
 
 def _current_name(name: str) -> str:
     """DenseNet's published files say `norm.1` where the module says `norm1`."""
     return re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.", r"\1\2.", name)
-
-
-def _report(expected: State, received: State) -> str:
-    # A count of batches is absent from files older than torch 0.4.1; inference
-    # and momentum-based statistics do not read it.
-    missing = [
-        name
-        for name in expected
-        if name not in received and not name.endswith("num_batches_tracked")
-    ]
-    unexpected = [name for name in received if name not in expected]
-    shapes = [
-        f"{name} (file {tuple(received[name].shape)}, model {tuple(value.shape)})"
-        for name, value in expected.items()
-        if name in received and received[name].shape != value.shape
-    ]
-    found = (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-    return "; ".join(f"{len(names)} {what}: {_some(names)}" for what, names in found if names)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"

@@ -1,0 +1,97 @@
+"""Images and labels that are arrays already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kerastl.data.items import ArrayItems, SourceData
+
+
+def array_data(images: Any, labels: Any, *, class_names: Sequence[str] | None = None) -> SourceData:
+    """Arrays as a source without parts of its own.
+
+    Args:
+        images: Pixels 0-255, integer or float, `(images, height, width, 3)`,
+            `(images, height, width, 1)` or `(images, height, width)`.
+        labels: Class of each image, whole numbers from 0, `(images,)`.
+        class_names: Name of each class; by default its number.
+
+    Returns:
+        The images as 8-bit RGB; floats are rounded.
+
+    Raises:
+        TypeError: If the labels are not whole numbers.
+        ValueError: If shapes do not fit, or a value is outside its range.
+    """
+    pixels = _checked_images(np.asarray(images))
+    classes = _checked_labels(np.asarray(labels), num_images=len(pixels))
+    num_classes = int(classes.max()) + 1 if class_names is None else len(class_names)
+    _check_range(classes, num_classes)
+    names = map(str, range(num_classes) if class_names is None else class_names)
+    return SourceData(parts={"train": ArrayItems(pixels, classes)}, class_names=tuple(names))
+
+
+def _checked_images(images: np.ndarray) -> np.ndarray:
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
+        raise ValueError(
+            "`images` must have the shape (images, height, width), with 1 or 3 channels after it "
+            f"or none. Received: images of shape {images.shape}."
+        )
+    if images.dtype.kind not in "uif":
+        raise TypeError(f"`images` must hold numbers. Received: images of type {images.dtype}.")
+    if images.dtype != np.uint8:
+        low, high = images.min(), images.max()
+        # Written so that NaN fails too.
+        if not (low >= 0 and high <= 255):
+            raise ValueError(
+                f"`images` must hold pixels 0-255. Received: values from {low} to {high}."
+            )
+        if images.dtype.kind == "f" and 0 < high <= 1:
+            raise ValueError(
+                "`images` must hold pixels 0-255. Received: floats of at most "
+                f"{high}, which look scaled to 0-1. Multiply them by 255."
+            )
+        images = np.rint(images).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(images, (*images.shape[:3], 3)))
+
+
+def _checked_labels(labels: np.ndarray, *, num_images: int) -> np.ndarray:
+    if labels.ndim != 1:
+        raise ValueError(
+            "`labels` must be one class number per image, not one-hot. "
+            f"Received: labels of shape {labels.shape}."
+        )
+    if labels.dtype.kind not in "ui":
+        raise TypeError(
+            f"`labels` must be whole numbers. Received: labels of type {labels.dtype}. "
+            "Give each class a number from 0."
+        )
+    if len(labels) != num_images:
+        raise ValueError(
+            f"`labels` must be as many as the images, {num_images}. Received: {len(labels)} labels."
+        )
+    return labels.astype(np.int64)
+
+
+def _check_range(labels: np.ndarray, num_classes: int) -> None:
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"`labels` must lie between 0 and {num_classes - 1}. "
+            f"Received: labels from {low} to {high}."
+        )
+    if num_classes < 2:
+        raise ValueError("`labels` must name at least two classes. Received: labels all 0.")
+    present = np.unique(labels)
+    if len(present) < num_classes:
+        missing = next(number for number in range(num_classes) if number not in set(present))
+        raise ValueError(
+            "`labels` must use every class number from 0 on. "
+            f"Received: {len(present)} classes of {num_classes}, without class {missing}. "
+            "Number the classes without gaps."
+        )

@@ -1,0 +1,125 @@
+"""Batches for training: a torch dataset over images, and its loader."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from kerastl.data.decoding import quiet_decoding
+from kerastl.data.items import ImageItems
+from kerastl.data.resizing import ImageSettings, resized
+
+_MOST_WORKERS = 4
+
+
+class ImageDataset(Dataset[tuple[np.ndarray, int]]):
+    """Some of the images of a source, brought to one size.
+
+    An image is the same each time it is asked for.
+
+    Attributes:
+        labels: Class of each image, int64, `(images,)`.
+        can_fork: Whether the images can be read in a forked process.
+    """
+
+    def __init__(self, items: ImageItems, indices: np.ndarray, settings: ImageSettings) -> None:
+        self._items = items
+        self._indices = indices
+        self._settings = settings
+        self.labels: np.ndarray = items.labels[indices]
+        self.can_fork = items.can_fork
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+        with quiet_decoding():
+            image = self._items.image(
+                int(self._indices[index]), background=self._settings.background
+            )
+        return resized(image, self._settings), int(self.labels[index])
+
+
+class SeededShuffle(Sampler[int]):
+    """A new order for every epoch, fixed by the seed and the epoch's number.
+
+    An epoch counts once its last image has been drawn. So a look at the first
+    batch, as Keras takes it on some backends to learn their shape, does not
+    change which order comes next.
+    """
+
+    def __init__(self, num_images: int, *, seed: int) -> None:
+        self._num_images = num_images
+        self._seed = seed
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._num_images
+
+    def __iter__(self) -> Iterator[int]:
+        epoch = self._epoch
+        # Epoch 0 would draw what the split has drawn: seeds are padded with zeros.
+        keys = np.random.PCG64([self._seed, epoch + 1]).random_raw(self._num_images)
+        yield from np.argsort(keys, kind="stable").tolist()
+        self._epoch = epoch + 1
+
+
+def image_loader(
+    dataset: ImageDataset,
+    *,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+    num_workers: int = 0,
+) -> DataLoader[Any]:
+    """Batches of a dataset.
+
+    Args:
+        dataset: Images of one size.
+        batch_size: Images per batch; the last batch may have fewer.
+        shuffle_seed: Seed of the order, or None for the order of the dataset.
+        num_workers: Processes that decode, kept between epochs; 0 decodes in
+            this one.
+
+    Returns:
+        A loader of `(images, labels)`: uint8 `(batch, height, width, 3)` and
+        int64 `(batch,)` tensors.
+    """
+    sampler = None if shuffle_seed is None else SeededShuffle(len(dataset), seed=shuffle_seed)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+        multiprocessing_context=_start_method(dataset) if num_workers else None,
+    )
+
+
+def default_num_workers(*, in_memory: bool) -> int:
+    """Worker processes that suit this machine: none for images in memory."""
+    if in_memory:
+        return 0
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(_MOST_WORKERS, usable or 1)
+
+
+def _start_method(dataset: ImageDataset) -> str | None:
+    """How worker processes start, or None for the platform's own way.
+
+    JAX and TensorFlow run threads of their own, as some datasets do, and a
+    process with such threads must not be forked.
+    """
+    threaded = {"jax", "tensorflow"}
+    backend_forks = not (
+        os.environ.get("KERAS_BACKEND") in threaded or threaded & sys.modules.keys()
+    )
+    if backend_forks and dataset.can_fork:
+        return None
+    available = multiprocessing.get_all_start_methods()
+    return "forkserver" if "forkserver" in available else None

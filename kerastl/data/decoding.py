@@ -1,0 +1,145 @@
+"""From an encoded image of any kind to 8-bit RGB."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from kerastl.backbones.base import Resizing
+from kerastl.data.resizing import ImageSettings, ResizeMode, resized
+from kerastl.errors import BrokenImagesError
+
+Color = tuple[int, int, int]
+
+WHITE: Color = (255, 255, 255)
+
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+# Named, so that a file in disguise does not reach the decoders that run other programs (EPS).
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+_ORIENTATION_TAG = 0x0112
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def decoded(source: Path | bytes, *, background: Color = WHITE) -> Image.Image:
+    """The first picture of an image file, upright, as 8-bit RGB.
+
+    16-bit grey is scaled to 8 bit (65535 becomes 255), CMYK and palettes are
+    converted, transparency lies over `background`, and the EXIF orientation
+    is applied.
+
+    Args:
+        source: An image file, or its content.
+        background: Red, green and blue, 0-255.
+
+    Returns:
+        An image of mode "RGB".
+
+    Raises:
+        OSError: If the image is truncated or of no known format.
+        ValueError: If its pixels have no defined range, as 32-bit ones.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with Image.open(file, formats=_FORMATS) as image:
+        image.load()
+        return _as_rgb(_upright(image), background)
+
+
+def load_image(
+    path: str | os.PathLike[str],
+    *,
+    image_size: int,
+    resize: ResizeMode = "crop",
+    resizing: Resizing | None = None,
+    background: Color = WHITE,
+) -> np.ndarray:
+    """One image file, decoded and brought to size as `load_data` does it.
+
+    Args:
+        path: The file.
+        image_size: Height and width of the result, pixels.
+        resize: "crop", "squash" or "pad"; see `ImageSettings`.
+        resizing: The weights' own evaluation resize, or None for 256 to 224.
+        background: Colour under transparency and beside a padded image.
+
+    Returns:
+        Pixels 0-255, `(image_size, image_size, 3)`, uint8.
+
+    Raises:
+        BrokenImagesError: If the file cannot be decoded; says why.
+    """
+    settings = ImageSettings.checked(
+        image_size, resize=resize, resizing=resizing, background=background
+    )
+    try:
+        with quiet_decoding():
+            image = decoded(Path(path), background=settings.background)
+    except Exception as error:
+        raise BrokenImagesError(
+            f"`path` must be an image that can be decoded. Received: path={os.fspath(path)!r}. "
+            f"Reason: {decoding_reason(error)}."
+        ) from error
+    return resized(image, settings)
+
+
+@contextlib.contextmanager
+def quiet_decoding() -> Iterator[None]:
+    """Keeps Pillow's remarks on odd metadata and large images to itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
+def decoding_reason(error: Exception) -> str:
+    """Why an image could not be decoded, in words that do not repeat its path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "empty, or not an image of a known format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says; Pillow turns TIFF by itself."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG)
+    except Exception:  # broken metadata raise almost anything; the pixels are sound
+        return image
+    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _as_rgb(image: Image.Image, background: Color) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return _eight_bit(image).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError("32-bit pixels have no defined range; save the image with 8 or 16 bits")
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        canvas = Image.new("RGBA", image.size, (*background, 255))
+        return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Grey values 0-65535 scaled to 0-255; Pillow's own conversion clips them instead."""
+    values = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))

@@ -1,0 +1,99 @@
+"""Images with labels, before they are split and batched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from kerastl.data.decoding import Color, decoded
+
+
+class ImageItems(Protocol):
+    """A sequence of images with labels, decoded one at a time."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class of each image, int64, `(images,)`."""
+
+    @property
+    def can_fork(self) -> bool:
+        """Whether the images can still be read after the process was forked."""
+
+    def image(self, index: int, *, background: Color) -> Image.Image:
+        """The image at `index`, of mode "RGB"."""
+
+
+@dataclass(frozen=True)
+class FileItems:
+    """Image files.
+
+    Attributes:
+        paths: One path per image.
+        labels: Class of each image, int64, `(images,)`.
+    """
+
+    paths: Sequence[Path]
+    labels: np.ndarray
+
+    @property
+    def can_fork(self) -> bool:
+        """Yes."""
+        return True
+
+    def image(self, index: int, *, background: Color) -> Image.Image:
+        """The image at `index`, of mode "RGB"."""
+        return decoded(self.paths[index], background=background)
+
+
+@dataclass(frozen=True)
+class ArrayItems:
+    """Images in memory.
+
+    Attributes:
+        images: Pixels 0-255, uint8, `(images, height, width, 3)`.
+        labels: Class of each image, int64, `(images,)`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def can_fork(self) -> bool:
+        """Yes."""
+        return True
+
+    def image(self, index: int, *, background: Color) -> Image.Image:
+        """The image at `index`, of mode "RGB"; arrays have no transparency."""
+        return Image.fromarray(self.images[index])
+
+
+@dataclass(frozen=True)
+class BrokenImage:
+    """An image file that cannot be decoded.
+
+    Attributes:
+        path: The file.
+        reason: Why not.
+    """
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class SourceData:
+    """What a source gives: its images, in the parts that it has itself.
+
+    Attributes:
+        parts: By "train", "validation" and "test". A source without parts of
+            its own has only "train".
+        class_names: Name of each class, in the order of the labels.
+    """
+
+    parts: Mapping[str, ImageItems]
+    class_names: tuple[str, ...]

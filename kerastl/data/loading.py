@@ -1,0 +1,228 @@
+"""`load_data`: from a spec to batches."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from torch.utils.data import DataLoader
+
+from kerastl.backbones.base import Resizing
+from kerastl.data.arrays import array_data
+from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
+from kerastl.data.items import BrokenImage, ImageItems, SourceData
+from kerastl.data.resizing import ImageSettings, ResizeMode
+from kerastl.data.scanning import without_broken_images
+from kerastl.data.specs import data_source, parse_data_spec
+from kerastl.data.splitting import check_fractions, stratified_split
+
+Part = Literal["train", "validation", "test"]
+
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """Labelled images in three parts, as `fit` and `evaluate` take them.
+
+    Each batch is `(images, labels)`: pixels 0-255, uint8,
+    `(batch, height, width, 3)`, and class numbers, int64, `(batch,)`, as torch
+    tensors.
+
+    Attributes:
+        spec: The spec that the images came from; "arrays" for arrays.
+        train: Batches in a new order every epoch.
+        validation: Batches in a fixed order, or None if there are none.
+        test: Likewise.
+        class_names: Name of each class, in the order of the labels.
+        settings: How the images were brought to size.
+        skipped: Broken files that were left out.
+    """
+
+    spec: str
+    train: DataLoader[Any]
+    validation: DataLoader[Any] | None
+    test: DataLoader[Any] | None
+    class_names: tuple[str, ...]
+    settings: ImageSettings
+    skipped: tuple[BrokenImage, ...] = ()
+    _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of images by part, 0 for a part that is not there."""
+        return {part: len(self._datasets[part]) if part in self._datasets else 0 for part in PARTS}
+
+    def labels(self, part: Part) -> np.ndarray:
+        """Class of each image of a part, without decoding an image.
+
+        Args:
+            part: "train", "validation" or "test".
+
+        Returns:
+            int64, `(images,)`, in the order of the part's files: that of
+            `validation`, `test` and `in_order("train")`, not that of `train`.
+        """
+        return self._dataset(part).labels
+
+    def in_order(self, part: Part) -> DataLoader[Any]:
+        """Batches of a part in the order of `labels`, decoded in this process.
+
+        Args:
+            part: "train", "validation" or "test".
+        """
+        batch_size = self.train.batch_size
+        return image_loader(self._dataset(part), batch_size=batch_size or 1)
+
+    def _dataset(self, part: Part) -> ImageDataset:
+        if part not in self._datasets:
+            present = ", ".join(self._datasets)
+            raise ValueError(f"`part` must be one of {present}. Received: part={part!r}.")
+        return self._datasets[part]
+
+
+def load_data(
+    spec: str | tuple[Any, Any],
+    *,
+    image_size: int = 224,
+    batch_size: int = 32,
+    validation_split: float = 0.2,
+    test_split: float = 0.2,
+    seed: int = 0,
+    resize: ResizeMode = "crop",
+    resizing: Resizing | None = None,
+    background: Sequence[int] = (255, 255, 255),
+    skip_broken: bool = False,
+    num_workers: int | None = None,
+    progress: bool = False,
+    class_names: Sequence[str] | None = None,
+) -> ImageData:
+    """Labelled images as batches for training, validation and test.
+
+    Parts that the data have themselves are used as they are. Each of the
+    others is drawn from the training images, every class in proportion.
+
+    Args:
+        spec: `folder:PATH`, `tfds:NAME[:CONFIG]`, `digits`, or a pair of
+            arrays: pixels 0-255, `(images, height, width, 3 or 1)` or
+            `(images, height, width)`, and class numbers, `(images,)`.
+        image_size: Height and width of every image, pixels.
+        batch_size: Images per batch.
+        validation_split: Fraction for validation, in `[0, 1)`; 0 for none.
+        test_split: Fraction for the test, in `[0, 1)`; 0 for none.
+        seed: Number that fixes the split and the order of training.
+        resize: "crop" (shorter side to the resize size, then the centre, as
+            in the weights' own evaluation), "squash" or "pad".
+        resizing: The weights' own evaluation resize; by default 256 to 224.
+        background: Red, green and blue, 0-255, under transparency and beside
+            a padded image.
+        skip_broken: Whether files that cannot be decoded are left out; by
+            default they are an error that lists them.
+        num_workers: Processes that decode; by default up to 4, and none for
+            images in memory. With `tfds` sets, JAX or TensorFlow the script
+            that trains needs the usual `if __name__ == "__main__":`.
+        progress: Whether a long check of the files shows a bar on stderr.
+        class_names: Names of the classes, for arrays only.
+
+    Returns:
+        The parts, with the names of the classes.
+
+    Raises:
+        ValueError: If an argument is outside its range, or the data are
+            missing, unlabelled or too few to be split.
+        UnknownNameError: If no source or data set has that name.
+        BrokenImagesError: If files cannot be decoded; lists them.
+
+    Example:
+
+    >>> data = load_data("digits", image_size=32)
+    >>> data.sizes
+    {'train': 1079, 'validation': 359, 'test': 359}
+    """
+    settings = ImageSettings.checked(
+        image_size, resize=resize, resizing=resizing, background=background
+    )
+    _check_count("batch_size", batch_size, at_least=1)
+    _check_count("seed", seed, at_least=0)
+    if num_workers is not None:
+        _check_count("num_workers", num_workers, at_least=0)
+    check_fractions(validation_split, test_split)
+    source, in_memory = _source_data(spec, class_names)
+    source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
+    fractions = {"test": test_split, "validation": validation_split}
+    datasets = {
+        part: ImageDataset(items, indices, settings)
+        for part, (items, indices) in _split(source, fractions, seed=seed).items()
+    }
+    workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
+    loaders = {
+        part: image_loader(
+            dataset,
+            batch_size=batch_size,
+            shuffle_seed=seed if part == "train" else None,
+            num_workers=workers,
+        )
+        for part, dataset in datasets.items()
+    }
+    return ImageData(
+        spec=spec if isinstance(spec, str) else "arrays",
+        train=loaders["train"],
+        validation=loaders.get("validation"),
+        test=loaders.get("test"),
+        class_names=source.class_names,
+        settings=settings,
+        skipped=skipped,
+        _datasets=datasets,
+    )
+
+
+def _check_count(name: str, value: int, *, at_least: int) -> None:
+    if not isinstance(value, int | np.integer) or value < at_least:
+        raise ValueError(
+            f"`{name}` must be a whole number, {at_least} or more. Received: {name}={value!r}."
+        )
+
+
+def _source_data(
+    spec: str | tuple[Any, Any], class_names: Sequence[str] | None
+) -> tuple[SourceData, bool]:
+    """The images of a spec, and whether they are in memory."""
+    if isinstance(spec, tuple | list):
+        if len(spec) != 2:
+            raise ValueError(
+                f"`spec` must be a pair (images, labels). Received: {len(spec)} items."
+            )
+        return array_data(spec[0], spec[1], class_names=class_names), True
+    parsed = parse_data_spec(spec)
+    if class_names is not None:
+        raise ValueError(
+            f"`class_names` must be left out, as {spec!r} names its classes itself. "
+            f"Received: class_names={class_names!r}."
+        )
+    source = data_source(parsed.source)
+    data: SourceData = importlib.import_module(source.module).read_source(parsed)
+    return data, source.in_memory
+
+
+def _split(
+    data: SourceData, fractions: Mapping[str, float], *, seed: int
+) -> dict[str, tuple[ImageItems, np.ndarray]]:
+    """Each part's items, and which of them it has: its own, or drawn from "train"."""
+    missing = {part: value for part, value in fractions.items() if part not in data.parts}
+    train = data.parts["train"]
+    drawn = stratified_split(train.labels, missing, seed=seed, class_names=data.class_names)
+    own = {
+        part: (items, np.arange(len(items.labels)))
+        for part, items in data.parts.items()
+        if part != "train"
+    }
+    parts = {part: (train, indices) for part, indices in drawn.items()} | own
+    return {part: parts[part] for part in PARTS if part in parts}

@@ -1,0 +1,128 @@
+"""One size for all images: crop, squash or pad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from PIL import Image
+
+from kerastl.backbones.base import Resizing
+
+ResizeMode = Literal["crop", "squash", "pad"]
+
+DEFAULT_RESIZING = Resizing(resize_size=256, crop_size=224)
+
+_FILTERS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How decoded images become equal in size.
+
+    Attributes:
+        image_size: Height and width of the result, pixels.
+        resize: "crop" scales the shorter side to the resize size of the
+            weights' own evaluation, in proportion to `image_size`, and cuts
+            out the centre; "squash" scales both sides to `image_size`; "pad"
+            scales the longer side to `image_size` and fills the rest.
+        resizing: The weights' own evaluation resize.
+        background: Red, green and blue, 0-255, under transparency and beside
+            a padded image.
+    """
+
+    image_size: int
+    resize: ResizeMode = "crop"
+    resizing: Resizing = DEFAULT_RESIZING
+    background: tuple[int, int, int] = (255, 255, 255)
+
+    @classmethod
+    def checked(
+        cls,
+        image_size: int,
+        *,
+        resize: ResizeMode = "crop",
+        resizing: Resizing | None = None,
+        background: Sequence[int] = (255, 255, 255),
+    ) -> ImageSettings:
+        """The settings, once they are known to make sense.
+
+        Raises:
+            ValueError: If a value is outside its range; names it.
+        """
+        if not isinstance(image_size, int) or image_size < 1:
+            raise ValueError(
+                "`image_size` must be a whole number of pixels, 1 or more. "
+                f"Received: image_size={image_size!r}."
+            )
+        if resize not in get_args(ResizeMode):
+            raise ValueError(
+                f"`resize` must be one of {', '.join(get_args(ResizeMode))}. "
+                f"Received: resize={resize!r}."
+            )
+        resizing = DEFAULT_RESIZING if resizing is None else resizing
+        if not 1 <= resizing.crop_size <= resizing.resize_size:
+            raise ValueError(
+                "`resizing` must cut out no more than it scales to. "
+                f"Received: resizing={resizing!r}."
+            )
+        if resizing.interpolation not in _FILTERS:
+            raise ValueError(
+                f"`resizing` must interpolate by one of {', '.join(_FILTERS)}. "
+                f"Received: interpolation={resizing.interpolation!r}."
+            )
+        if len(background) != 3 or not all(0 <= value <= 255 for value in background):
+            raise ValueError(
+                "`background` must be red, green and blue, each 0-255. "
+                f"Received: background={background!r}."
+            )
+        red, green, blue = (int(value) for value in background)
+        return cls(image_size, resize, resizing, (red, green, blue))
+
+
+def resized(image: Image.Image, settings: ImageSettings) -> np.ndarray:
+    """An RGB image brought to size.
+
+    Args:
+        image: An image of mode "RGB" and any size.
+        settings: The size, and how to get there.
+
+    Returns:
+        Pixels 0-255, `(image_size, image_size, 3)`, uint8, writable.
+    """
+    size = settings.image_size
+    interpolation = _FILTERS[settings.resizing.interpolation]
+    if settings.resize == "squash":
+        return np.array(image.resize((size, size), interpolation))
+    if settings.resize == "pad":
+        return np.array(_padded(image, settings))
+    resizing = settings.resizing
+    shorter = round(size * resizing.resize_size / resizing.crop_size)
+    image = image.resize(_scaled_sides(image.size, shorter), interpolation)
+    # Rounded as torchvision's centre crop rounds it, half to even.
+    left, top = (round((side - size) / 2) for side in image.size)
+    return np.array(image.crop((left, top, left + size, top + size)))
+
+
+def _scaled_sides(sides: tuple[int, int], shorter: int) -> tuple[int, int]:
+    """Width and height with the shorter side at `shorter`, the longer rounded down."""
+    width, height = sides
+    if width <= height:
+        return shorter, int(shorter * height / width)
+    return int(shorter * width / height), shorter
+
+
+def _padded(image: Image.Image, settings: ImageSettings) -> Image.Image:
+    size = settings.image_size
+    longer = max(image.size)
+    width, height = (max(1, round(side * size / longer)) for side in image.size)
+    scaled = image.resize((width, height), _FILTERS[settings.resizing.interpolation])
+    canvas = Image.new("RGB", (size, size), settings.background)
+    canvas.paste(scaled, ((size - width) // 2, (size - height) // 2))
+    return canvas

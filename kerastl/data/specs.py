@@ -1,0 +1,172 @@
+"""Data specs, and the registry of sources that they name; imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerastl.errors import unknown_name
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """One kind of data that a spec can name.
+
+    Attributes:
+        name: The word before the colon.
+        form: The whole spec, as a pattern.
+        description: What it reads, in one sentence.
+        module: The module whose `read_source(spec)` gives the images.
+        suggested_image_size: Height and width that suit the images, pixels,
+            or None where the backbone decides.
+        in_memory: Whether the images are decoded already, so that worker
+            processes would cost more than they save.
+    """
+
+    name: str
+    form: str
+    description: str
+    module: str
+    suggested_image_size: int | None = None
+    in_memory: bool = False
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """A data spec in its pieces.
+
+    Attributes:
+        source: Name of the source.
+        name: Folder or data set; empty for a source that is one data set.
+        config: Configuration or version of the data set, empty if none.
+    """
+
+    source: str
+    name: str = ""
+    config: str = ""
+
+    def __str__(self) -> str:
+        return ":".join(piece for piece in (self.source, self.name, self.config) if piece)
+
+
+_SOURCES = {
+    source.name: source
+    for source in (
+        DataSource(
+            "digits",
+            "digits",
+            "scikit-learn's 1,797 handwritten digits of 8x8 pixels, always at hand.",
+            "kerastl.data.digits",
+            suggested_image_size=64,
+            in_memory=True,
+        ),
+        DataSource(
+            "folder",
+            "folder:PATH",
+            "A folder with one subfolder of images per class, or train/, val/ and test/ of such.",
+            "kerastl.data.folders",
+        ),
+        DataSource(
+            "tfds",
+            "tfds:NAME[:CONFIG]",
+            "A TensorFlow Datasets set with images and labels, read without TensorFlow.",
+            "kerastl.data.tfds_source",
+        ),
+    )
+}
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
+
+
+def list_data_sources() -> tuple[DataSource, ...]:
+    """Every source that a data spec can name, by name.
+
+    Example:
+
+    >>> [source.form for source in list_data_sources()]
+    ['digits', 'folder:PATH', 'tfds:NAME[:CONFIG]']
+    """
+    return tuple(_SOURCES.values())
+
+
+def data_source(name: str) -> DataSource:
+    """The source of that name.
+
+    Raises:
+        UnknownNameError: If there is none; lists all.
+    """
+    if name not in _SOURCES:
+        forms = ", ".join(source.form for source in _SOURCES.values())
+        raise unknown_name("data source", name, _SOURCES, how_to_list=f"Data specs: {forms}.")
+    return _SOURCES[name]
+
+
+def parse_data_spec(spec: str) -> DataSpec:
+    """A data spec, taken apart; nothing is opened.
+
+    Args:
+        spec: `folder:PATH`, `tfds:NAME[:CONFIG]` or `digits`.
+
+    Returns:
+        The pieces. The path of a folder is kept as it was written.
+
+    Raises:
+        TypeError: If `spec` is not a string.
+        ValueError: If the folder or the data set is missing from the spec.
+        UnknownNameError: If the spec names no known source.
+
+    Example:
+
+    >>> parse_data_spec("tfds:cifar10_corrupted:fog_3")
+    DataSpec(source='tfds', name='cifar10_corrupted', config='fog_3')
+    """
+    if not isinstance(spec, str):
+        raise TypeError(
+            "`spec` must be a string such as 'folder:PATH', or a pair (images, labels) of arrays. "
+            f"Received: spec of type {type(spec).__name__}."
+        )
+    name, _, rest = spec.partition(":")
+    if spec and name not in _SOURCES and Path(spec).is_dir():
+        raise ValueError(
+            f"`spec` must name a source. Received: spec={spec!r}. "
+            f"That is a folder: write 'folder:{spec}'."
+        )
+    source = data_source(name)
+    if source.form == name:
+        if rest:
+            raise ValueError(f"`spec` must be just {name!r}. Received: spec={spec!r}.")
+        return DataSpec(name)
+    if not rest:
+        raise ValueError(f"`spec` must have the form '{source.form}'. Received: spec={spec!r}.")
+    if name == "folder":
+        return DataSpec(name, rest)
+    data_set, _, config = rest.replace("/", ":", 1).partition(":")
+    return DataSpec(name, data_set, config)
+
+
+def tfds_name(spec: DataSpec) -> str:
+    """The name of a `tfds` spec as TensorFlow Datasets writes it.
+
+    Example:
+
+    >>> tfds_name(DataSpec("tfds", "mnist", "3.0.1"))
+    'mnist:3.0.1'
+    >>> tfds_name(DataSpec("tfds", "cifar10_corrupted", "fog_3"))
+    'cifar10_corrupted/fog_3'
+    """
+    if not spec.config:
+        return spec.name
+    separator = ":" if _VERSION.fullmatch(spec.config) else "/"
+    return f"{spec.name}{separator}{spec.config}"
+
+
+def suggested_image_size(spec: str) -> int | None:
+    """Height and width that suit the data, pixels, or None where the backbone decides.
+
+    Example:
+
+    >>> suggested_image_size("digits")
+    64
+    """
+    return data_source(parse_data_spec(spec).source).suggested_image_size

@@ -1,0 +1,90 @@
+"""Folders with one subfolder per class, and what can be wrong with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kerastl.data.folders import read_source
+from kerastl.data.items import FileItems, SourceData
+from kerastl.data.specs import DataSpec
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix:
+            path.touch()
+        else:
+            path.mkdir(exist_ok=True)
+
+
+def read(folder: Path) -> SourceData:
+    return read_source(DataSpec("folder", str(folder)))
+
+
+def files(data: SourceData, part: str, folder: Path) -> list[tuple[str, int]]:
+    items = data.parts[part]
+    assert isinstance(items, FileItems)
+    paths = [path.relative_to(folder).as_posix() for path in items.paths]
+    return list(zip(paths, items.labels.tolist(), strict=True))
+
+
+def test_classes_and_files_come_in_sorted_order(tmp_path: Path) -> None:
+    touch(tmp_path, "dog/b.jpg", "dog/a.png", "cat/x/2.png", "cat/1.png", "cat/readme.txt", ".git")
+    data = read(tmp_path)
+    assert data.class_names == ("cat", "dog")
+    expected = [("cat/1.png", 0), ("cat/x/2.png", 0), ("dog/a.png", 1), ("dog/b.jpg", 1)]
+    assert files(data, "train", tmp_path) == expected
+
+
+@pytest.mark.parametrize("name", ["val", "validation", "valid"])
+def test_parts_below_the_folder_are_used(tmp_path: Path, name: str) -> None:
+    for part in ("train", name, "test"):
+        touch(tmp_path, f"{part}/a/1.png", f"{part}/b/1.png")
+    data = read(tmp_path)
+    assert list(data.parts) == ["train", "validation", "test"]
+    assert files(data, "validation", tmp_path) == [(f"{name}/a/1.png", 0), (f"{name}/b/1.png", 1)]
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    touch(tmp_path, "train/1.png", "bus/1.png")
+    assert read(tmp_path).class_names == ("bus", "train")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "has no class folders. Put the images of each class"),
+        (["1.png", "2.png"], "has no class folders but 2 images"),
+        (["a/1.png"], "one class only, 'a'"),
+        (["a/1.png", "b"], "'b' in .* has none"),
+        (["a/1.png", "b", "c"], "'b', 'c' in .* have none"),
+        (["a", "b/notes.txt"], "holds no images in its class folders"),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b"], "'b' in .*val' has none"),
+        (
+            ["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png", "val/d/1.png"],
+            r"but val/ lacks 'b'; val/ has 'c', 'd' besides\.$",
+        ),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "both val/ and valid"),
+    ],
+)
+def test_what_is_wrong_with_a_folder_is_said(
+    tmp_path: Path, names: list[str], message: str
+) -> None:
+    touch(tmp_path, *names)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="none' does not exist"):
+        read(tmp_path / "none")
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "one.png")
+    with pytest.raises(ValueError, match=r"one\.png' is a file"):
+        read(tmp_path / "one.png")

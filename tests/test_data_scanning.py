@@ -1,0 +1,84 @@
+"""Broken files are found before training, listed, and left out if asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerastl.data.folders import read_source
+from kerastl.data.scanning import broken_images, without_broken_images
+from kerastl.data.specs import DataSpec
+from kerastl.errors import BrokenImagesError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of four images; three files of `bad` are broken, each in its way."""
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    for name in ("bad", "good"):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.fromarray(pixels).save(tmp_path / name / f"{number}.jpg")
+    whole = (tmp_path / "bad" / "0.jpg").read_bytes()
+    (tmp_path / "bad" / "0.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "bad" / "1.jpg").write_bytes(b"")
+    (tmp_path / "bad" / "2.jpg").write_text("no image")
+    return tmp_path
+
+
+def test_truncated_empty_and_foreign_files_are_listed(folder: Path) -> None:
+    data = read_source(DataSpec("folder", str(folder)))
+    with pytest.raises(BrokenImagesError) as raised:
+        without_broken_images(data, skip_broken=False)
+    first, *lines = str(raised.value).splitlines()
+    assert first.startswith("3 of 8 images cannot be decoded.")
+    assert "skip_broken=True" in first
+    assert [line.split(": ")[0].strip() for line in lines] == [
+        str(folder / "bad" / f"{number}.jpg") for number in range(3)
+    ]
+    assert "truncated" in lines[0]
+    assert "empty" in lines[1]
+
+
+def test_skipped_files_are_left_out_and_kept_on_a_list(folder: Path) -> None:
+    data = read_source(DataSpec("folder", str(folder)))
+    kept, broken = without_broken_images(data, skip_broken=True)
+    assert kept.parts["train"].labels.tolist() == [0, 1, 1, 1, 1]
+    assert [image.path.name for image in broken] == ["0.jpg", "1.jpg", "2.jpg"]
+
+
+def test_a_class_without_a_sound_image_is_named(folder: Path) -> None:
+    (folder / "bad" / "3.jpg").write_bytes(b"")
+    data = read_source(DataSpec("folder", str(folder)))
+    with pytest.raises(BrokenImagesError, match="'bad' in the train part has none"):
+        without_broken_images(data, skip_broken=True)
+
+
+def test_a_long_list_is_cut_and_counted(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(15):
+            (tmp_path / name / f"{number}.png").touch()
+    data = read_source(DataSpec("folder", str(tmp_path)))
+    with pytest.raises(BrokenImagesError) as raised:
+        without_broken_images(data, skip_broken=False)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 22
+    assert lines[-1].strip() == "and 10 more"
+
+
+@pytest.mark.parametrize(("number", "shown"), [(201, True), (200, False)])
+def test_only_a_long_check_shows_progress(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int, shown: bool
+) -> None:
+    path = tmp_path / "dot.png"
+    Image.new("RGB", (1, 1)).save(path)
+    assert broken_images([path] * number, progress=True) == []
+    captured = capsys.readouterr()
+    assert ("Checking images" in captured.err) is shown
+    assert captured.out == ""
+    broken_images([path] * number)
+    assert capsys.readouterr().err == ""
