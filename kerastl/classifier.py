@@ -11,7 +11,8 @@ from typing import Any
 import keras
 
 from kerastl import fitting, rates
-from kerastl.backbones.base import Backbone, Preprocessing, Resizing
+from kerastl.assembly import as_layer, check_head, connect, pooling_layer
+from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
 from kerastl.blocks import HEAD, Block, select
 from kerastl.layers.head import ClassificationHead
@@ -83,19 +84,19 @@ class ImageClassifier(keras.Model):
         class_names: Sequence[str] | None = None,
         name: str = "image_classifier",
     ) -> None:
-        _check_head(num_classes, dropout, hidden_units)
+        check_head(num_classes, dropout, hidden_units)
         built = build_any(backbone, weights=weights, image_size=image_size, blocks=blocks)
         preprocessing = preprocessing or built.preprocessing
         # === Layers ===
         scaler = ImagePreprocessing(preprocessing, name="preprocessing")
-        block_layers = [_as_layer(part) for part in built.parts]
+        block_layers = [as_layer(part) for part in built.parts]
         head = ClassificationHead(
             num_classes, hidden_units=hidden_units, dropout=dropout, name=HEAD
         )
         # === Functional graph ===
         inputs = keras.Input((built.image_size, built.image_size, 3), name="images")
-        features = _connect(scaler(inputs), block_layers, built)
-        pool = _pooling_layer(features, pooling, built.spec)
+        features = connect(scaler(inputs), block_layers, built)
+        pool = pooling_layer(features, pooling, built.spec)
         pooled = pool(features) if pool else features
         super().__init__(inputs=inputs, outputs=head(pooled), name=name)
         # === Config ===
@@ -335,62 +336,6 @@ class ImageClassifier(keras.Model):
         if frozen:
             model.freeze(*frozen)
         return model
-
-
-def _check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) -> None:
-    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
-        raise ValueError(
-            f"`num_classes` must be a positive integer. Received: num_classes={num_classes}."
-        )
-    if not 0 <= dropout < 1:
-        raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}.")
-    if any(units < 1 for units in hidden_units):
-        raise ValueError(
-            f"`hidden_units` must be positive. Received: hidden_units={tuple(hidden_units)}."
-        )
-
-
-def _as_layer(part: Any) -> keras.layers.Layer:
-    """The Keras layer for a part: torch modules run natively, Keras models as they are."""
-    if isinstance(part.network, keras.Model):
-        from kerastl.layers.keras_block import KerasBlock
-
-        return KerasBlock(part)
-    from kerastl.layers.torch_block import TorchBlock
-
-    return TorchBlock(part)
-
-
-def _connect(images: Any, block_layers: Sequence[keras.layers.Layer], built: Backbone) -> Any:
-    values = images
-    for layer in block_layers:
-        try:
-            values = layer(values)
-        except ValueError as error:
-            raise ValueError(
-                f"`image_size` must be one that {built.spec} can take. Received: "
-                f"image_size={built.image_size}. {str(error).splitlines()[0]} "
-                "Leave it out to use the weights' own size."
-            ) from error
-    return values
-
-
-def _pooling_layer(features: Any, pooling: str | None, spec: str) -> Any:
-    pools_itself = len(features.shape) == 2
-    allowed: tuple[str | None, ...] = ("avg", None) if pools_itself else ("avg", "max")
-    if pooling not in allowed:
-        raise ValueError(
-            f"`pooling` for {spec} must be {' or '.join(map(repr, allowed))}"
-            f"{', because it pools by itself' if pools_itself else ''}. "
-            f"Received: pooling={pooling!r}."
-        )
-    if pools_itself:
-        return None
-    if len(features.shape) == 3:
-        kind = {"avg": keras.layers.GlobalAveragePooling1D, "max": keras.layers.GlobalMaxPooling1D}
-    else:
-        kind = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
-    return kind[str(pooling)](name="pooling")
 
 
 def _no_gradients() -> contextlib.AbstractContextManager[Any]:

@@ -1,0 +1,81 @@
+"""From a built backbone to the layers of a classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kerastl.backbones.base import Backbone
+
+
+def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) -> None:
+    """Refuse a head that cannot be built.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    if not isinstance(num_classes, int) or isinstance(num_classes, bool) or num_classes < 1:
+        raise ValueError(
+            f"`num_classes` must be a positive integer. Received: num_classes={num_classes}."
+        )
+    if not 0 <= dropout < 1:
+        raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}.")
+    if any(units < 1 for units in hidden_units):
+        raise ValueError(
+            f"`hidden_units` must be positive. Received: hidden_units={tuple(hidden_units)}."
+        )
+
+
+def as_layer(part: Any) -> keras.layers.Layer:
+    """The Keras layer for a part: torch modules run natively, Keras models as they are."""
+    if isinstance(part.network, keras.Model):
+        from kerastl.layers.keras_block import KerasBlock
+
+        return KerasBlock(part)
+    from kerastl.layers.torch_block import TorchBlock
+
+    return TorchBlock(part)
+
+
+def connect(images: Any, block_layers: Sequence[keras.layers.Layer], built: Backbone) -> Any:
+    """The symbolic features of symbolic images, block after block.
+
+    Raises:
+        ValueError: If the backbone cannot take the image size.
+    """
+    values = images
+    for layer in block_layers:
+        try:
+            values = layer(values)
+        except ValueError as error:
+            raise ValueError(
+                f"`image_size` must be one that {built.spec} can take. Received: "
+                f"image_size={built.image_size}. {str(error).splitlines()[0]} "
+                "Leave it out to use the weights' own size."
+            ) from error
+    return values
+
+
+def pooling_layer(features: Any, pooling: str | None, spec: str) -> Any:
+    """The layer between backbone and head, or None where the backbone pools by itself.
+
+    Raises:
+        ValueError: If the pooling does not suit the features.
+    """
+    pools_itself = len(features.shape) == 2
+    allowed: tuple[str | None, ...] = ("avg", None) if pools_itself else ("avg", "max")
+    if pooling not in allowed:
+        raise ValueError(
+            f"`pooling` for {spec} must be {' or '.join(map(repr, allowed))}"
+            f"{', because it pools by itself' if pools_itself else ''}. "
+            f"Received: pooling={pooling!r}."
+        )
+    if pools_itself:
+        return None
+    if len(features.shape) == 3:
+        kind = {"avg": keras.layers.GlobalAveragePooling1D, "max": keras.layers.GlobalMaxPooling1D}
+    else:
+        kind = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    return kind[str(pooling)](name="pooling")
