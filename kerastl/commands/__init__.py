@@ -1,0 +1,30 @@
+"""The command line: `kerastl`, one module per command. Imports neither torch nor Keras."""
+
+from __future__ import annotations
+
+import click
+
+import kerastl
+from kerastl.commands.backbones import backbones
+from kerastl.commands.blocks import blocks
+from kerastl.commands.evaluate import evaluate
+from kerastl.commands.plan import plan
+from kerastl.commands.predict import predict
+from kerastl.commands.run import run
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(kerastl.__version__, prog_name="kerastl")
+def main() -> None:
+    """Fine-tune a pretrained image backbone into a classifier for your own images.
+
+    `kerastl run` without options trains on handwritten digits, offline.
+    Results go to stdout, progress to stderr. Exit code: 0 done, 1 an error
+    that you can mend, 2 wrong usage.
+    """
+
+
+for command in (run, plan, backbones, blocks, evaluate, predict):
+    main.add_command(command)

@@ -1,0 +1,69 @@
+"""`kerastl evaluate`: how well a saved model does on labelled images."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastl import config as configs
+from kerastl.commands.failures import one_clear_line
+from kerastl.config import RunConfig
+from kerastl.results import CONFIG_FILE, model_file
+
+
+@click.command(short_help="Score a model on labelled images.")
+@one_clear_line
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--data", help="Labelled images (default: those of the run).")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
+@click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
+def evaluate(model: Path, data: str | None, batch_size: int | None, skip_broken: bool) -> None:
+    """Print accuracy, scores per class and the confusion matrix of MODEL.
+
+    MODEL is a run folder or a .keras file. The images are the test part of the
+    data, split as in the run; all images where the data has no test part.
+    """
+    file = model_file(model)
+    settings = model / CONFIG_FILE
+    of_run = configs.read(settings) if model.is_dir() and settings.is_file() else {}
+    if data is None and "data" not in of_run:
+        raise click.UsageError("Say which images: --data SPEC. Only a run folder knows its own.")
+    config = RunConfig(**of_run)
+    if data is not None and data != of_run.get("data"):
+        config = dataclasses.replace(config, data=data, validation_split=0.0, test_split=0.0)
+    config = dataclasses.replace(
+        config,
+        batch_size=batch_size or config.batch_size,
+        skip_broken=skip_broken or config.skip_broken,
+    )
+    _evaluate(file, config)
+
+
+def _evaluate(file: Path, config: RunConfig) -> None:
+    from kerastl import evaluation, training
+    from kerastl.saving import load_model
+
+    classifier = load_model(file)
+    images = training.load_images(config, classifier)
+    evaluation.check_class_names(classifier.class_names, images.class_names)
+    which, batches = _part(images)
+    scores = evaluation.evaluate(classifier, batches, images.class_names)
+    count = len(scores.labels)
+    click.echo(f"{config.data}, {which}: {count:,} images")
+    if images.skipped:
+        click.echo(f"{len(images.skipped)} broken images were left out.")
+    click.echo(f"accuracy {scores.accuracy:.4f}  loss {scores.loss:.4f}\n")
+    click.echo(scores.report())
+    click.echo("Confusion matrix (rows: true class, columns: predicted):\n")
+    click.echo(scores.confusion_table())
+
+
+def _part(images: Any) -> tuple[str, Any]:
+    if images.test is not None:
+        return "test part", images.test
+    parts = [part for part in (images.train, images.validation) if part is not None]
+    return "all images (the data has no test part)", itertools.chain.from_iterable(parts)

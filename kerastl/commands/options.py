@@ -1,0 +1,113 @@
+"""The options of `run` and `plan`, made from the fields of `RunConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastl import config as configs
+from kerastl.config import RunConfig
+
+
+class BlockRate(click.ParamType[tuple[str, float]]):
+    """`BLOCK=R`, as in `layer4=1e-4`."""
+
+    name = "BLOCK=R"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        block, separator, rate = str(value).partition("=")
+        try:
+            number = float(rate)
+        except ValueError:
+            separator = ""
+        if not separator or not block:
+            self.fail(f"{value!r} is not BLOCK=R, as in layer4=1e-4.", param, ctx)
+        return block, number
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--config`, an option per field and `--overwrite` to a command.
+
+    The command takes a `RunConfig` and `overwrite`.
+    """
+
+    @functools.wraps(command)
+    def with_config(config_file: Path | None = None, **given: Any) -> Any:
+        rest = {name: given.pop(name) for name in list(given) if name not in _FIELDS}
+        return command(_resolve(config_file, given), **rest)
+
+    decorated: Callable[..., Any] = with_config
+    for field in reversed(dataclasses.fields(RunConfig)):
+        decorated = _option(field)(decorated)
+    decorated = click.option(
+        "--overwrite", is_flag=True, help="Replace the run that the output folder holds, if any."
+    )(decorated)
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="TOML file that a run wrote; options on the command line win over it.",
+    )(decorated)
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(RunConfig)}
+_HINTS = typing.get_type_hints(RunConfig)
+
+
+def _option(field: dataclasses.Field[Any]) -> Callable[..., Any]:
+    hint = _HINTS[field.name]
+    kind = typing.get_args(hint)[0] if isinstance(hint, types.UnionType) else hint
+    help_text = field.metadata["help"]
+    flag = f"--{field.name.replace('_', '-')}"
+    has_default = field.default is not dataclasses.MISSING and kind is not bool
+    if has_default and field.default not in (None, ()):
+        help_text += f"  [default: {field.default}]"
+    if kind is bool:
+        return click.option(f"{flag}/--no-{flag[2:]}", default=None, help=help_text)
+    choices = field.metadata["choices"]
+    repeated = typing.get_origin(kind) in (tuple, dict)
+    if typing.get_origin(kind) is dict:
+        click_type: Any = BlockRate()
+    elif repeated:
+        click_type = int
+    else:
+        click_type = click.Choice(choices) if choices else kind
+    if repeated:
+        help_text += " May be given again."
+    return click.option(flag, type=click_type, multiple=repeated, default=None, help=help_text)
+
+
+def _resolve(config_file: Path | None, given: dict[str, Any]) -> RunConfig:
+    """The file's options, then the command line's; the backend last of all from the environment."""
+    given = {name: value for name, value in given.items() if value not in (None, ())}
+    if "block_rate" in given:
+        given["block_rate"] = dict(given["block_rate"])
+    file_values = configs.read(config_file) if config_file else {}
+    if os.environ.get("KERAS_BACKEND") and "backend" not in file_values:
+        given.setdefault("backend", os.environ["KERAS_BACKEND"])
+    config = configs.merged(file_values, given)
+    configs.check_backend(config)
+    choose_backend(config.backend)
+    return config
+
+
+def choose_backend(backend: str) -> None:
+    """Make Keras run on this backend; Keras reads the choice once, when it is imported."""
+    keras = sys.modules.get("keras")
+    if keras is not None and keras.backend.backend() != backend:
+        raise ValueError(
+            f"`backend` must be {keras.backend.backend()!r}, which Keras already runs on. "
+            f"Received: backend={backend!r}. Start a new process."
+        )
+    os.environ["KERAS_BACKEND"] = backend

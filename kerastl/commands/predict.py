@@ -1,0 +1,115 @@
+"""`kerastl predict`: the classes of image files."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kerastl import config as configs
+from kerastl.commands.failures import one_clear_line, sentence
+from kerastl.config import RunConfig
+from kerastl.results import CONFIG_FILE, model_file
+
+_BATCH_SIZE = 32
+
+
+@click.command(short_help="Name the classes of images.")
+@one_clear_line
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes per image."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
+def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool) -> None:
+    """Print the most probable classes of each IMAGE: files, folders or globs.
+
+    MODEL is a run folder or a .keras file. A file that is no image is named on
+    stderr, the others go on, and the exit code is 1.
+    """
+    file = model_file(model)
+    from kerastl.data import image_files
+    from kerastl.saving import load_model
+
+    paths = image_files(images)
+    classifier = load_model(file)
+    background = configs.color(_background(model))
+    broken = 0
+    for batch in _batched(paths, _BATCH_SIZE):
+        readable = []
+        for path, pixels in _read(batch, classifier, background):
+            if pixels is None:
+                broken += 1
+            else:
+                readable.append((path, pixels))
+        for path, ranked in _ranked(classifier, readable, top):
+            click.echo(_as_json(path, ranked) if as_json else _as_text(path, ranked))
+    if broken:
+        raise click.ClickException(f"{broken} of {len(paths)} files could not be read, see above.")
+
+
+def _batched(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
+    remaining = iter(paths)
+    while batch := list(itertools.islice(remaining, size)):
+        yield batch
+
+
+def _background(model: Path) -> str:
+    """The colour behind transparent pixels: the run's, where it is known."""
+    settings = model / CONFIG_FILE
+    values = configs.read(settings) if settings.is_file() else {}
+    return str(values.get("background", RunConfig.background))
+
+
+def _read(
+    paths: Sequence[Path], classifier: Any, background: tuple[int, int, int]
+) -> Iterator[tuple[Path, Any]]:
+    """Each file's pixels, or None after its error went to stderr."""
+    from kerastl.data import load_image
+
+    for path in paths:
+        try:
+            pixels = load_image(
+                path,
+                image_size=classifier.image_size,
+                resize=classifier.resize,
+                resizing=classifier.resizing,
+                background=background,
+            )
+            yield path, pixels
+        except (OSError, ValueError) as error:
+            message = sentence(error)
+            click.echo(message if str(path) in message else f"{path}: {message}", err=True)
+            yield path, None
+
+
+def _ranked(
+    classifier: Any, images: Sequence[tuple[Path, Any]], top: int
+) -> Iterator[tuple[Path, list[tuple[str, float]]]]:
+    """The `top` most probable classes of each image, best first."""
+    if not images:
+        return
+    import numpy as np
+
+    from kerastl.evaluation import as_columns
+
+    batch = np.stack([np.asarray(pixels) for _, pixels in images])
+    probabilities = as_columns(classifier.predict_on_batch(batch))
+    names = classifier.class_names or [str(index) for index in range(probabilities.shape[1])]
+    for (path, _), row in zip(images, probabilities, strict=True):
+        best = np.argsort(-row, kind="stable")[:top]
+        yield path, [(names[index], float(row[index])) for index in best]
+
+
+def _as_json(path: Path, ranked: Sequence[tuple[str, float]]) -> str:
+    predictions = [{"class": name, "probability": probability} for name, probability in ranked]
+    return json.dumps({"file": str(path), "predictions": predictions}, ensure_ascii=False)
+
+
+def _as_text(path: Path, ranked: Sequence[tuple[str, float]]) -> str:
+    return f"{path}: " + ", ".join(f"{name} {probability:.4f}" for name, probability in ranked)

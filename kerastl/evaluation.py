@@ -1,0 +1,137 @@
+"""How well a classifier does on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# The smallest probability that a loss is taken of, Keras's own epsilon.
+_SMALLEST = 1e-7
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one pass over labelled images.
+
+    Attributes:
+        class_names: Every class, in the order of the model's outputs.
+        labels: True class of each image, `(images,)`.
+        probabilities: What the model gave, `(images, classes)`.
+    """
+
+    class_names: Sequence[str]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """Most probable class of each image, `(images,)`."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images whose most probable class is the true one."""
+        return float((self.predicted == self.labels).mean())
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy, nats."""
+        given = self.probabilities[np.arange(len(self.labels)), self.labels]
+        return float(-np.log(np.maximum(given, _SMALLEST)).mean())
+
+    def report(self) -> str:
+        """Precision, recall, F1 and number of images of each class: scikit-learn's table."""
+        from sklearn.metrics import classification_report
+
+        return str(
+            classification_report(
+                self.labels,
+                self.predicted,
+                labels=range(len(self.class_names)),
+                target_names=list(self.class_names),
+                digits=4,
+                zero_division=0,
+            )
+        )
+
+    def confusion(self) -> np.ndarray:
+        """Images by true class (rows) and predicted class (columns)."""
+        from sklearn.metrics import confusion_matrix
+
+        counts = range(len(self.class_names))
+        return np.asarray(confusion_matrix(self.labels, self.predicted, labels=counts))
+
+    def confusion_table(self) -> str:
+        """The confusion matrix with its class names, as text."""
+        names = list(self.class_names)
+        rows = [["", *names]] + [
+            [name, *map(str, row)] for name, row in zip(names, self.confusion(), strict=True)
+        ]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if column else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        )
+
+
+def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> Evaluation:
+    """Predict every image once and compare with the labels.
+
+    Args:
+        model: A Keras model that gives class probabilities.
+        batches: Pairs of images and integer labels.
+        class_names: Every class, in the order of the model's outputs.
+
+    Raises:
+        ValueError: If there is no image.
+    """
+    labels, probabilities = [], []
+    for images, truth in batches:
+        probabilities.append(as_columns(model.predict_on_batch(images)))
+        labels.append(np.asarray(truth).reshape(-1))
+    if not labels:
+        raise ValueError("`batches` must hold images. Received: none. Name data with images in it.")
+    return Evaluation(class_names, np.concatenate(labels), np.concatenate(probabilities))
+
+
+def as_columns(outputs: Any) -> np.ndarray:
+    """One column per class, also where the model gives one probability for two classes.
+
+    Example:
+
+    >>> as_columns([[0.25]])
+    array([[0.75, 0.25]], dtype=float32)
+    """
+    columns = np.asarray(outputs, dtype="float32")
+    return np.concatenate([1 - columns, columns], axis=1) if columns.shape[1] == 1 else columns
+
+
+def check_class_names(model_names: Sequence[str] | None, data_names: Sequence[str]) -> None:
+    """Refuse data whose classes are not the model's.
+
+    Raises:
+        ValueError: Naming the classes that only one of the two has.
+    """
+    if model_names is None or list(model_names) == list(data_names):
+        return
+    missing = [name for name in model_names if name not in data_names]
+    unknown = [name for name in data_names if name not in model_names]
+    if missing or unknown:
+        parts = [
+            f"{who}: {', '.join(names)}"
+            for who, names in (("only in the data", unknown), ("only in the model", missing))
+            if names
+        ]
+        what = "; ".join(parts)
+    else:
+        what = f"the same in another order: {', '.join(data_names)}"
+    raise ValueError(
+        f"`data` must have the model's {len(model_names)} classes. Received: {what}. "
+        "Evaluate on data of the classes that the model was trained on."
+    )

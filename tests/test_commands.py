@@ -1,0 +1,281 @@
+"""The command line, as a user meets it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from kerastl import config as configs
+from kerastl import results
+from kerastl.commands import main
+from kerastl.commands.failures import sentence
+
+COMMANDS = ("run", "plan", "backbones", "blocks", "evaluate", "predict")
+QUICK = ("--image-size", "32", "--epochs", "1", "--strategy", "feature-extraction")
+
+
+def kerastl(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Two threads that wait for each other crawl where another process has a core."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run folder, and what the run said."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    return folder, kerastl("run", *QUICK, "--output", folder)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """A folder of two classes, `dark` and `light`, eight images each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, level in (("dark", 20), ("light", 220)):
+        (folder / name).mkdir()
+        for number in range(8):
+            pixels = np.full((40, 40, 3), level + number, "uint8")
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_help_imports_neither_torch_nor_keras(command):
+    code = (
+        "import sys\nfrom kerastl.commands import main\n"
+        f"main([*{command!r}, '--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'keras', 'torchvision', 'sklearn'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Usage:" in done.stdout
+
+
+def test_a_run_prints_results_to_stdout_and_progress_to_stderr(finished):
+    folder, result = finished
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "train",
+        "validation",
+        "test",
+        "Saved",
+    ]
+    assert "Strategy feature-extraction: as asked, so only the head trains." in result.stderr
+    assert "Epoch 1/1" in result.stderr
+    assert str(folder) in result.stdout
+
+
+def test_a_run_folder_holds_the_four_files(finished):
+    folder, _ = finished
+    assert sorted(path.name for path in folder.iterdir()) == sorted(results.RUN_FILES)
+    measured = results.load_metrics(folder)
+    assert set(measured.test) == {"accuracy", "loss"}
+    assert measured.images == {"train": 1079, "validation": 359, "test": 359}
+    (row,) = results.load_history(folder)
+    assert row["learning_rate/stem"] == 0.0
+    assert "learning_rate/head" in row
+
+
+def test_the_config_of_a_run_is_resolved(finished):
+    folder, _ = finished
+    values = configs.read(folder / results.CONFIG_FILE)
+    assert (values["strategy"], values["seed"]) == ("feature-extraction", 0)
+    assert values["image_size"] == 32
+    assert values["learning_rate"] > 0
+
+
+def test_the_config_repeats_the_run(finished, tmp_path):
+    folder, _ = finished
+    again = tmp_path / "again"
+    result = kerastl("run", "--config", folder / results.CONFIG_FILE, "--output", again)
+    assert result.exit_code == 0, result.output
+    first, second = results.load_metrics(folder), results.load_metrics(again)
+    assert second.test == pytest.approx(first.test, rel=1e-3)
+
+
+def test_evaluate_gives_the_runs_own_test_scores(finished):
+    folder, _ = finished
+    result = kerastl("evaluate", folder)
+    assert result.exit_code == 0, result.output
+    measured = results.load_metrics(folder)
+    assert "digits, test part: 359 images" in result.stdout
+    assert f"accuracy {measured.test['accuracy']:.4f}" in result.stdout
+    assert "precision" in result.stdout
+    assert "Confusion matrix" in result.stdout
+
+
+def test_evaluate_on_other_data_uses_all_images_and_says_so(pictures, tmp_path):
+    folder = tmp_path / "run"
+    data = f"folder:{pictures}"
+    done = kerastl(
+        "run", "--data", data, *QUICK, "--workers", 0, "--class-weight", "balanced",
+        "--output", folder,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    result = kerastl("evaluate", folder / results.MODEL_FILE, "--data", data)
+    assert result.exit_code == 0, result.output
+    assert "all images (the data has no test part): 16 images" in result.stdout
+
+
+def test_evaluate_refuses_data_of_other_classes(finished, pictures):
+    folder, _ = finished
+    result = kerastl("evaluate", folder, "--data", f"folder:{pictures}")
+    assert result.exit_code == 1
+    assert "Error: `data` must have the model's 10 classes" in result.stderr
+
+
+def test_evaluate_of_a_file_needs_to_know_the_data(finished):
+    folder, _ = finished
+    assert kerastl("evaluate", folder / results.MODEL_FILE).exit_code == 2
+
+
+def test_predict_prints_the_most_probable_classes(finished, pictures):
+    folder, _ = finished
+    result = kerastl("predict", folder, pictures / "dark", "--top", "2")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert len(lines) == 8
+    assert all(line.count(", ") == 1 for line in lines)
+
+
+def test_predict_prints_json_lines(finished, pictures):
+    folder, _ = finished
+    result = kerastl("predict", folder, f"{pictures}/*/0.png", "--json", "--top", "20")
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(rows) == 2
+    for row in rows:
+        probabilities = [entry["probability"] for entry in row["predictions"]]
+        assert len(probabilities) == 10
+        assert sum(probabilities) == pytest.approx(1, abs=1e-4)
+        assert probabilities == sorted(probabilities, reverse=True)
+
+
+def test_predict_goes_on_after_a_broken_file(finished, pictures, tmp_path):
+    folder, _ = finished
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    result = kerastl("predict", folder, broken, pictures / "light" / "1.png")
+    assert result.exit_code == 1
+    assert str(broken) in result.stderr
+    assert "1 of 2 files could not be read" in result.stderr
+    assert "1.png: " in result.stdout
+
+
+def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
+    output = tmp_path / "never"
+    result = kerastl("plan", "--image-size", "32", "--output", output)
+    assert result.exit_code == 0, result.output
+    assert "strategy  partial: 108 images per class" in result.stdout
+    assert "train 1,079, validation 359, test 359" in result.stdout
+    assert "cache     not used" in result.stdout
+    assert "frozen statistics" in result.stdout
+    assert not output.exists()
+
+
+def test_plan_takes_every_option_of_run():
+    options = [[option.name for option in main.commands[name].params] for name in ("run", "plan")]
+    assert options[0] == options[1]
+    assert {"config_file", "block_rate", "freeze_through"} <= set(options[0])
+
+
+def test_backbones_lists_one_source():
+    result = kerastl("backbones", "--source", "bundled")
+    header, row = result.stdout.splitlines()
+    assert header.split("  ")[0] == "name"
+    assert row.split()[:5] == ["bundled:efficientnet_lite0", "bundled", "4,652,008", "224", "75.1"]
+
+
+def test_blocks_shows_layers_parameters_and_shapes():
+    result = kerastl("blocks", "torchvision:resnet18", "--image-size", "64")
+    assert result.exit_code == 0, result.output
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "block", "stem", "layer1", "layer2", "layer3", "layer4",
+    ]  # fmt: skip
+    assert "5 Conv2d" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "--backbone", "torchvision:resnet81"), "Did you mean"),
+        (("run", "--data", "digts"), "Did you mean 'digits'"),
+        (("run", "--backbone", "torchvision:resnet18", "--weights", "V3"), "weights name"),
+        (("run", "--freeze-through", "stage44"), "Did you mean 'stage4'"),
+        (("run", "--block-rate", "stem=0.1"), "stem is frozen"),
+        (("run", "--epochs", "0"), "`epochs` must be 1 or more"),
+        (("run", "--background", "whitish"), "`background` must be"),
+        (("plan", "--data", "folder:nowhere"), "nowhere"),
+        (("blocks", "torchvision:resnet81"), "Did you mean"),
+        (("evaluate", "nowhere"), "does not exist"),
+        (("predict", "nowhere", "a.png"), "does not exist"),
+    ],
+)
+def test_bad_input_is_one_clear_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = kerastl(*arguments)
+    assert result.exit_code == 1, result.output
+    assert message in result.stderr
+    (error,) = (line for line in result.stderr.splitlines() if line.startswith("Error: "))
+    assert result.stderr.endswith(f"{error}\n")
+    assert "Traceback" not in result.output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--strategy", "ful"),
+        ("run", "--block-rate", "stem"),
+        ("run", "--block-rate", "stem=fast"),
+        ("run", "--config", "nowhere.toml"),
+        ("run", "--no-such-option"),
+        ("blocks",),
+        ("backbones", "--source", "timm"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments):
+    assert kerastl(*arguments).exit_code == 2
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    result = kerastl("blocks", "torchvision:resnet81", "--debug")
+    assert isinstance(result.exception, ValueError)
+
+
+def test_a_backend_that_the_backbone_does_not_run_on_is_one_sentence():
+    code = "from kerastl.commands import main\nmain(['run', '--backend', 'jax'])"
+    environment = {"PATH": "", "KERAS_BACKEND": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 1
+    assert "Error: `backend` must be" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (PermissionError(13, "Permission denied", "/x"), "Permission denied: /x"),
+        (ValueError(" said. "), "said."),
+        (
+            AttributeError("x"),
+            "AttributeError: x. This is a fault of kerastl; --debug shows where.",
+        ),
+    ],
+)
+def test_every_error_has_a_sentence(error, text):
+    assert sentence(error) == text
