@@ -35,7 +35,8 @@ class ImageClassifier(keras.Model):
 
     Args:
         backbone: A spec such as "torchvision:resnet18" (`kerastl backbones`
-            lists all), or a `torch.nn.Module`.
+            lists all), a `torch.nn.Module`, or a built `Backbone`, which brings
+            its own weights and image size.
         num_classes: Number of classes; 1 for a single probability.
         weights: "default", the name of published weights, a local file, or
             None for random weights.

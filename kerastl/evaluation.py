@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from kerastl.tables import align
+
 # The smallest probability that a loss is taken of, Keras's own epsilon.
 _SMALLEST = 1e-7
 
@@ -67,17 +69,9 @@ class Evaluation:
     def confusion_table(self) -> str:
         """The confusion matrix with its class names, as text."""
         names = list(self.class_names)
-        rows = [["", *names]] + [
-            [name, *map(str, row)] for name, row in zip(names, self.confusion(), strict=True)
-        ]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(names) + 1)]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) if column else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in rows
-        )
+        counts = [[str(count) for count in row] for row in self.confusion()]
+        rows = [[name, *row] for name, row in zip(names, counts, strict=True)]
+        return align([["", *names], *rows], right=range(1, len(names) + 1))
 
 
 def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> Evaluation:

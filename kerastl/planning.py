@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kerastl.rates import block_optimizer
+from kerastl.tables import align
 
 
 @dataclass(frozen=True)
@@ -71,29 +72,6 @@ def plan_table(rows: Sequence[BlockPlan]) -> str:
     total = sum(row.num_parameters for row in rows)
     table = align([header, *lines], right=(1, 4, 5, 6))
     return f"{table}\n{training:,} of {total:,} parameters are in blocks that train."
-
-
-def align(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> str:
-    """Rows of cells as lines with straight columns.
-
-    Args:
-        rows: Cells; the first row is the header.
-        right: Columns to align to the right, counted from 0.
-
-    Example:
-
-    >>> print(align([("block", "n"), ("stem", "64")], right=[1]))
-    block   n
-    stem   64
-    """
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
-            for i, cell in enumerate(row)
-        ).rstrip()
-        for row in rows
-    )
 
 
 def _rate(rate: float | None) -> str:

@@ -87,7 +87,8 @@ def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
     if spec.startswith("module:") and not given.may_import:
         raise ValueError(
             f"The model's backbone is Python code to import ({spec}). If you trust the file, "
-            "say kerastl.load_model(path, safe_mode=False), or pass backbone=module."
+            "say kerastl.load_model(path, safe_mode=False), in the shell --no-safe-mode, or pass "
+            "backbone=module."
         )
     return spec, given.blocks
 

@@ -118,15 +118,14 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
     weights = _weights_for_plan(config) if only_plan else config.weights
     size = config.image_size or suggested_image_size(config.data)
     # Before the data: the weights' own evaluation says how to resize them.
-    backbone = registry.build(config.backbone, weights=weights, image_size=size)
+    with _precision(config.precision):
+        backbone = registry.build(config.backbone, weights=weights, image_size=size)
     echo(f"Data {config.data}")
     data = _load(config, backbone.image_size, backbone.resizing)
     with _precision(config.precision):
         model = ImageClassifier(
-            config.backbone,
+            backbone,
             num_classes=data.num_classes,
-            weights=weights,
-            image_size=backbone.image_size,
             pooling=config.pooling,
             dropout=config.dropout,
             hidden_units=config.hidden_units,

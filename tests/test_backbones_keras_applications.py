@@ -14,30 +14,15 @@ import numpy as np
 import pytest
 from keras.src.legacy.saving import legacy_h5_format
 from keras.src.utils import file_utils
+from small_models import KERAS_FAMILIES, KERAS_SIZE, KERAS_SIZES
 
 from kerastl.backbones import keras_applications
 from kerastl.backbones.base import Backbone, Preprocessing
 from kerastl.backbones.keras_table import MODELS
 from kerastl.errors import WeightsError
 
-SIZE = 32
-SMALLEST_SIZE = {"Xception": 71, "InceptionV3": 75, "InceptionResNetV2": 75}
 REFUSED = "NASNetMobile"
 BUILDABLE = [name for name in MODELS if name != REFUSED]
-ONE_PER_FAMILY = {
-    "ResNet50": "stem conv2 conv3 conv4 conv5",
-    "ResNet50V2": "stem conv2 conv3 conv4 conv5",
-    "VGG16": "stage1 stage2 stage3 stage4 stage5",
-    "DenseNet121": "stem denseblock1 denseblock2 denseblock3 denseblock4",
-    "Xception": "stem entry middle exit",
-    "InceptionV3": "stem " + " ".join(f"mixed{i}" for i in range(11)),
-    "MobileNet": "stem stage1 stage2 stage3 stage4 stage5",
-    "MobileNetV2": "stem stage1 stage2 stage3 stage4 stage5 stage6 stage7 top",
-    "MobileNetV3Small": "stem stage1 stage2 stage3 stage4 stage5 top",
-    "EfficientNetB0": "stem stage1 stage2 stage3 stage4 stage5 stage6 stage7 top",
-    "EfficientNetV2B0": "stem stage1 stage2 stage3 stage4 stage5 stage6 top",
-    "ConvNeXtTiny": "stem stage1 stage2 stage3 stage4",
-}
 QUICK = ["ResNet50", "VGG16", "Xception", "MobileNet", "MobileNetV3Small", "EfficientNetB0"]
 
 
@@ -68,7 +53,7 @@ def _recording(original: Callable[..., Any], networks: list[Any]) -> Callable[..
 
 def _build(name: str, weights: str | None = None, **arguments: str) -> Backbone:
     return keras_applications.build(
-        name, weights=weights, image_size=SMALLEST_SIZE.get(name, SIZE), arguments=arguments
+        name, weights=weights, image_size=KERAS_SIZES.get(name, KERAS_SIZE), arguments=arguments
     )
 
 
@@ -100,7 +85,7 @@ def _save_legacy(network: Any, path: Path) -> str:
 
 
 def _plain(name: str, **arguments: Any) -> Any:
-    size = arguments.pop("size", SIZE)
+    size = arguments.pop("size", KERAS_SIZE)
     arguments = {"include_top": False, "weights": None, **arguments}
     return getattr(keras.applications, name)(input_shape=(size, size, 3), **arguments)
 
@@ -167,7 +152,7 @@ def test_the_weights_file_and_its_address_are_those_that_keras_asks_for(
     assert address.startswith(MODELS[name].family.address)
 
 
-@pytest.mark.parametrize(("name", "blocks"), ONE_PER_FAMILY.items())
+@pytest.mark.parametrize(("name", "blocks"), KERAS_FAMILIES.items())
 def test_the_blocks_of_each_family_are_named_after_its_stages(name: str, blocks: str) -> None:
     with keras.device("meta"):
         backbone = _build(name)
@@ -233,7 +218,7 @@ def test_preprocessing_outside_the_network_gives_the_same_features(name: str) ->
     inside, outside = _build(name), _build(name, include_preprocessing="false")
     for own, other in zip(outside.parts, inside.parts, strict=True):
         own.network.set_weights(other.network.get_weights())
-    pixels = _pixels(SIZE)
+    pixels = _pixels(KERAS_SIZE)
     wanted = _compose(inside, _preprocess(inside.preprocessing, pixels))
     received = _compose(outside, _preprocess(outside.preprocessing, pixels))
     np.testing.assert_allclose(received, wanted, rtol=1e-3, atol=1e-4)
@@ -243,7 +228,7 @@ def test_arguments_reach_keras_and_the_spec() -> None:
     backbone = _build("MobileNetV3Small", alpha="0.75", minimalistic="true")
     assert backbone.spec == "keras:MobileNetV3Small?alpha=0.75&minimalistic=true"
     assert backbone.parts[-1].network.output.shape[-1] == 432
-    assert backbone.image_size == SIZE
+    assert backbone.image_size == KERAS_SIZE
     assert (backbone.resizing.resize_size, backbone.resizing.crop_size) == (256, 224)
 
 
@@ -277,7 +262,7 @@ def test_features_with_the_real_imagenet_file_are_those_of_plain_keras(
 ) -> None:
     backbone = _build("MobileNet", str(mobilenet_file), alpha="0.25")
     plain = _plain("MobileNet", alpha=0.25, weights=str(mobilenet_file))
-    pixels = _preprocess(backbone.preprocessing, _pixels(SIZE)).astype("float32")
+    pixels = _preprocess(backbone.preprocessing, _pixels(KERAS_SIZE)).astype("float32")
     wanted = keras.ops.convert_to_numpy(plain(pixels, training=False))
     np.testing.assert_allclose(_compose(backbone, pixels), wanted, rtol=1e-5, atol=1e-6)
 
@@ -390,7 +375,7 @@ def test_published_efficientnet_weights_give_plain_keras_features_in_the_same_la
     normalization.set_weights([np.array(value) for value in statistics])
     path = _save_legacy(saved, tmp_path / "efficientnetb0_notop.h5")
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: path)
-    pixels = _pixels(SIZE)
+    pixels = _pixels(KERAS_SIZE)
     plain = _plain("EfficientNetB0", weights="imagenet")
     wanted = keras.ops.convert_to_numpy(plain(pixels, training=False))
     for weights in ("default", path):

@@ -8,35 +8,12 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from small_models import TORCHVISION_FAMILIES, TORCHVISION_SIZE, TORCHVISION_SIZES
 
 import kerastl
 from kerastl.backbones import registry, torchvision_models
 from kerastl.backbones.torchvision_table import FAMILIES
 from kerastl.errors import UnknownNameError, WeightsError
-
-# A small input that each architecture still takes; 64 px for the others.
-SIZES = {"inception_v3": 96, "maxvit_t": 224, "vit_h_14": 56}
-ONE_PER_FAMILY = (
-    "alexnet",
-    "convnext_tiny",
-    "densenet121",
-    "efficientnet_b0",
-    "googlenet",
-    "inception_v3",
-    "maxvit_t",
-    "mnasnet0_5",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "regnet_y_400mf",
-    "resnet18",
-    "resnext50_32x4d",
-    "shufflenet_v2_x0_5",
-    "squeezenet1_1",
-    "swin_t",
-    "swin_v2_t",
-    "vgg11_bn",
-    "vit_b_32",
-)
 
 
 def test_the_table_has_exactly_torchvisions_classification_models():
@@ -70,7 +47,7 @@ def original_features(module, path: str, images: np.ndarray, evaluation) -> np.n
 
 
 def check_model(name: str, constructed) -> None:
-    size = SIZES.get(name, 64)
+    size = TORCHVISION_SIZES.get(name, TORCHVISION_SIZE)
     images = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     model = kerastl.ImageClassifier(
         f"torchvision:{name}", num_classes=3, weights=None, image_size=size
@@ -87,13 +64,13 @@ def check_model(name: str, constructed) -> None:
     assert sorted(names) == sorted(n for n in tensors if not n.startswith(f"{classifier}."))
 
 
-@pytest.mark.parametrize("name", ONE_PER_FAMILY)
+@pytest.mark.parametrize("name", TORCHVISION_FAMILIES)
 def test_features_equal_torchvisions_and_every_tensor_is_in_one_block(name, constructed):
     check_model(name, constructed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(set(FAMILIES) - set(ONE_PER_FAMILY)))
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - set(TORCHVISION_FAMILIES)))
 def test_features_of_all_other_models_equal_torchvisions(name, constructed):
     check_model(name, constructed)
     constructed.clear()

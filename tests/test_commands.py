@@ -174,6 +174,29 @@ def test_predict_goes_on_after_a_broken_file(finished, pictures, tmp_path):
     assert "1.png: " in result.stdout
 
 
+def test_a_module_of_the_current_folder_trains_and_opens_again_when_allowed(
+    pictures, tmp_path, monkeypatch
+):
+    (tmp_path / "own_nets.py").write_text(
+        "from torch import nn\n"
+        "def small():\n"
+        "    convolution = nn.Conv2d(3, 4, 3, stride=2)\n"
+        "    return nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), nn.Linear(900, 3))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    done = kerastl(
+        "run", "--data", f"folder:{pictures}", "--backbone", "module:own_nets:small", *QUICK,
+        "--workers", 0, "--output", "run",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    image = pictures / "dark" / "0.png"
+    refused = kerastl("predict", "run", image)
+    assert refused.exit_code == 1
+    assert "--no-safe-mode" in refused.stderr
+    assert kerastl("predict", "run", image, "--no-safe-mode").exit_code == 0
+    assert kerastl("evaluate", "run", "--no-safe-mode").exit_code == 0
+
+
 def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
     output = tmp_path / "never"
     result = kerastl("plan", "--image-size", "32", "--output", output)

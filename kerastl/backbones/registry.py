@@ -82,7 +82,9 @@ def build_any(
     image_size: int | None,
     blocks: Mapping[str, str | Sequence[str]] | None = None,
 ) -> Backbone:
-    """Build from a spec or from an `nn.Module` instance."""
+    """Build from a spec or from an `nn.Module` instance; a built `Backbone` is taken as it is."""
+    if isinstance(backbone, Backbone):
+        return backbone
     if isinstance(backbone, str):
         if blocks is not None:
             raise ValueError(

@@ -51,7 +51,7 @@ def build(
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"Cannot import {attribute} from {path} ({error}). "
-            "Check the path, and that the module is on PYTHONPATH."
+            "Check the path, and that the module is on PYTHONPATH or in this folder."
         ) from error
     module = target if isinstance(target, nn.Module) else target(**arguments)
     return from_module(module, spec=f"{SOURCE}:{name}", weights=weights, image_size=image_size)

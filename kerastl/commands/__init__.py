@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import click
 
 import kerastl
@@ -24,6 +27,9 @@ def main() -> None:
     Results go to stdout, progress to stderr. Exit code: 0 done, 1 an error
     that you can mend, 2 wrong usage.
     """
+    # A `module:` backbone is found in the folder that the command runs in, after all else.
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 for command in (run, plan, backbones, blocks, evaluate, predict):

@@ -6,6 +6,7 @@ import click
 
 from kerastl.backbones.registry import SOURCES, describe, list_backbones
 from kerastl.commands.failures import one_clear_line
+from kerastl.tables import align
 
 _HEADER = ("name", "source", "parameters", "input", "top-1", "weights here")
 
@@ -23,9 +24,6 @@ def backbones(source: str | None) -> None:
     The last column says whether the default weights are on this machine. Any
     torch module is a backbone too: module:python.path:callable.
     """
-    # Keras comes with it, and `--help` goes without.
-    from kerastl.planning import align
-
     click.echo(align([_HEADER, *(_row(spec) for spec in list_backbones(source))], right=(2, 3, 4)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from kerastl.commands.failures import one_clear_line
+from kerastl.tables import align
 
 
 @click.command(short_help="Show the blocks of a backbone.")
@@ -18,7 +19,6 @@ from kerastl.commands.failures import one_clear_line
 def blocks(spec: str, image_size: int | None) -> None:
     """Show each block of the backbone SPEC: layers, parameters, output shape."""
     from kerastl.blocks import block_table
-    from kerastl.planning import align
 
     rows = [
         (

@@ -11,6 +11,7 @@ import click
 
 from kerastl import config as configs
 from kerastl.commands.failures import one_clear_line
+from kerastl.commands.options import safe_mode_option
 from kerastl.config import RunConfig
 from kerastl.results import CONFIG_FILE, model_file
 
@@ -21,7 +22,10 @@ from kerastl.results import CONFIG_FILE, model_file
 @click.option("--data", help="Labelled images (default: those of the run).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
 @click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
-def evaluate(model: Path, data: str | None, batch_size: int | None, skip_broken: bool) -> None:
+@safe_mode_option
+def evaluate(
+    model: Path, data: str | None, batch_size: int | None, skip_broken: bool, safe_mode: bool
+) -> None:
     """Print accuracy, scores per class and the confusion matrix of MODEL.
 
     MODEL is a run folder or a .keras file. The images are the test part of the
@@ -40,14 +44,14 @@ def evaluate(model: Path, data: str | None, batch_size: int | None, skip_broken:
         batch_size=batch_size or config.batch_size,
         skip_broken=skip_broken or config.skip_broken,
     )
-    _evaluate(file, config)
+    _evaluate(file, config, safe_mode)
 
 
-def _evaluate(file: Path, config: RunConfig) -> None:
+def _evaluate(file: Path, config: RunConfig, safe_mode: bool) -> None:
     from kerastl import evaluation, training
     from kerastl.saving import load_model
 
-    classifier = load_model(file)
+    classifier = load_model(file, safe_mode=safe_mode)
     images = training.load_images(config, classifier)
     evaluation.check_class_names(classifier.class_names, images.class_names)
     which, batches = _part(images)

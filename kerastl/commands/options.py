@@ -17,6 +17,13 @@ import click
 from kerastl import config as configs
 from kerastl.config import RunConfig
 
+safe_mode_option = click.option(
+    "--safe-mode/--no-safe-mode",
+    default=True,
+    show_default=True,
+    help="Off: a model with a module: backbone may import and call it.",
+)
+
 
 class BlockRate(click.ParamType[tuple[str, float]]):
     """`BLOCK=R`, as in `layer4=1e-4`."""

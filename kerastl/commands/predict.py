@@ -12,6 +12,7 @@ import click
 
 from kerastl import config as configs
 from kerastl.commands.failures import one_clear_line, sentence
+from kerastl.commands.options import safe_mode_option
 from kerastl.config import RunConfig
 from kerastl.results import CONFIG_FILE, model_file
 
@@ -26,7 +27,8 @@ _BATCH_SIZE = 32
     "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes per image."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
-def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool) -> None:
+@safe_mode_option
+def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool, safe_mode: bool) -> None:
     """Print the most probable classes of each IMAGE: files, folders or globs.
 
     MODEL is a run folder or a .keras file. A file that is no image is named on
@@ -37,7 +39,7 @@ def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool) -> No
     from kerastl.saving import load_model
 
     paths = image_files(images)
-    classifier = load_model(file)
+    classifier = load_model(file, safe_mode=safe_mode)
     background = configs.color(_background(model))
     broken = 0
     for batch in _batched(paths, _BATCH_SIZE):
