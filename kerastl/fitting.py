@@ -42,13 +42,17 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
         the other arguments.
 
     Raises:
-        ValueError: If labels are out of range.
+        ValueError: If labels are out of range, or `num_classes` is not that
+            of the data.
     """
     from kerastl.callbacks import StopOnNonFiniteLoss
 
     kwargs = dict(kwargs)
     if y is not None:
         check_labels(y, model.num_classes)
+    for name, data in (("x", x), ("validation_data", kwargs.get("validation_data"))):
+        if _is_data_loader(data):
+            _check_classes(name, data, model.num_classes)
     if _is_data_loader(x):
         kwargs.setdefault("shuffle", False)  # the loader's own business; Keras would warn
         if kwargs.get("class_weight"):
@@ -97,6 +101,19 @@ def check_batch_labels(labels: Any, num_classes: int) -> None:
     device = getattr(labels, "device", None)
     if getattr(device, "type", None) == "cpu" or isinstance(labels, np.ndarray):
         check_labels(labels, num_classes)
+
+
+def _check_classes(name: str, loader: Any, num_classes: int) -> None:
+    """Refuse a data set that names its classes, as torchvision's do, and has another number."""
+    classes = getattr(loader.dataset, "classes", None)
+    if classes is None or getattr(loader.dataset, "target_transform", None) is not None:
+        return
+    expected = max(num_classes, 2)
+    if len(classes) != expected:
+        raise ValueError(
+            f"`num_classes` must be the data's. Received: num_classes={num_classes}, but `{name}` "
+            f"has {len(classes)} classes. Build the classifier with num_classes={len(classes)}."
+        )
 
 
 def _is_data_loader(x: Any) -> bool:

@@ -253,6 +253,19 @@ def test_labels_out_of_range_are_refused(resnet_pair, labels):
         model.fit(loader, verbose=0)
 
 
+@pytest.mark.parametrize("num_classes", [1, 9, 11])
+def test_a_number_of_classes_that_is_not_the_datas_is_refused(num_classes):
+    data = kerastl.load_data("digits", image_size=32)
+    model = kerastl.ImageClassifier(
+        "keras:MobileNet?alpha=0.25", num_classes, weights=None, image_size=32
+    )
+    model.compile()
+    with pytest.raises(ValueError, match=r"but `x` has 10 classes. Build.*num_classes=10"):
+        model.fit(data.train)
+    with pytest.raises(ValueError, match="but `validation_data` has 10 classes"):
+        model.fit(np.zeros((1, 32, 32, 3)), np.zeros(1), validation_data=data.validation)
+
+
 @pytest.mark.parametrize("num_classes", [1, 2, 4])
 def test_binary_and_multi_class_heads_learn_and_give_probabilities(num_classes):
     draw = np.random.default_rng(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,14 +25,22 @@ class ImageDataset(Dataset[tuple[np.ndarray, int]]):
 
     Attributes:
         labels: Class of each image, int64, `(images,)`.
+        classes: Name of each class, as torchvision's data sets have it.
         can_fork: Whether the images can be read in a forked process.
     """
 
-    def __init__(self, items: ImageItems, indices: np.ndarray, settings: ImageSettings) -> None:
+    def __init__(
+        self,
+        items: ImageItems,
+        indices: np.ndarray,
+        settings: ImageSettings,
+        classes: Sequence[str],
+    ) -> None:
         self._items = items
         self._indices = indices
         self._settings = settings
         self.labels: np.ndarray = items.labels[indices]
+        self.classes = tuple(classes)
         self.can_fork = items.can_fork
 
     def __len__(self) -> int:

@@ -159,7 +159,7 @@ def load_data(
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
     fractions = {"test": test_split, "validation": validation_split}
     datasets = {
-        part: ImageDataset(items, indices, settings)
+        part: ImageDataset(items, indices, settings, source.class_names)
         for part, (items, indices) in _split(source, fractions, seed=seed).items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
