@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kerastl.backbones.base import Backbone
+from kerastl.errors import reason_of
 
 
 def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) -> None:
@@ -52,7 +53,7 @@ def connect(images: Any, block_layers: Sequence[keras.layers.Layer], built: Back
         except ValueError as error:
             raise ValueError(
                 f"`image_size` must be one that {built.spec} can take. Received: "
-                f"image_size={built.image_size}. {str(error).splitlines()[0]} "
+                f"image_size={built.image_size}. {reason_of(error)} "
                 "Leave it out to use the weights' own size."
             ) from error
     return values

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -48,3 +49,15 @@ def unknown_name(
     close = list(dict.fromkeys(folded[match] for match in matches))
     hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
     return UnknownNameError(f"Unknown {kind} {name!r}.{hint} {how_to_list}")
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, on one line: Keras wraps the words of a failed layer, in bold.
+
+    Example:
+
+    >>> reason_of(ValueError("Exception\\n\\x1b[1mToo\\nsmall.\\x1b[0m\\nArguments"))
+    'Too small.'
+    """
+    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
+    return " ".join((bold.group(1) if bold else str(error)).split())

@@ -10,8 +10,8 @@ import numpy as np
 
 from kerastl.tables import align
 
-# The smallest probability that a loss is taken of, Keras's own epsilon.
-_SMALLEST = 1e-7
+# The smallest probability that a loss is taken of: the loss in `fit`, from logits, has no such end.
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)

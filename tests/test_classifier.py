@@ -357,6 +357,13 @@ def test_a_wrong_image_size_is_refused_by_the_model(resnet_pair):
         model.predict(np.zeros((1, 32, 32, 3)), verbose=0)
 
 
+def test_a_single_image_left_over_says_what_to_do(images, labels):
+    model = kerastl.ImageClassifier("torchvision:resnet18", 4, weights=None, image_size=32)
+    model.compile()
+    with pytest.raises(ValueError, match="Take a batch size that leaves no single image over"):
+        model.fit(images[:5], labels[:5], batch_size=4, verbose=0)
+
+
 def test_mixed_precision_keeps_float32_variables_and_trains(images, labels):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kerastl.backbones.keras_table import CLASSIFIER_LAYERS
 from kerastl.backbones.reports import require_same
-from kerastl.errors import WeightsError
+from kerastl.errors import WeightsError, reason_of
 
 
 def load_file(network: Any, path: str, spec: str) -> None:
@@ -125,7 +125,5 @@ def _left_out(opened: Any, entry: str) -> bool:
 
 
 def first_sentence(error: Exception) -> str:
-    """Keras wraps the reason of a failed layer in a longer text, in bold."""
-    bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
-    text = " ".join((bold.group(1) if bold else str(error)).split())
-    return re.split(r"(?<=[.;])\s", text)[0].rstrip(".;")
+    """The first sentence of what Keras says, without its full stop."""
+    return re.split(r"(?<=[.;])\s", reason_of(error))[0].rstrip(".;")

@@ -46,9 +46,8 @@ def read_torch_file(path: str) -> State:
             return load_file(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).split("\n")[0]
         raise WeightsError(
-            f"Cannot read the weights file {path}: {reason} "
+            f"Cannot read the weights file {path}: it is damaged, or holds more than tensors. "
             "Save it again with `torch.save(model.state_dict(), path)`."
         ) from error
     for key in ("state_dict", "model"):

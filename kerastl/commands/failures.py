@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from kerastl.errors import reason_of
+
+_KERAS_WRAPPER = "Exception encountered when calling"
 _MENDABLE = (ValueError, TypeError, OSError, RuntimeError, ImportError)
 
 
@@ -42,5 +45,5 @@ def sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror + (f": {error.filename}" if error.filename else "")
     if isinstance(error, _MENDABLE) and str(error).strip():
-        return str(error).strip()
+        return reason_of(error) if _KERAS_WRAPPER in str(error) else str(error).strip()
     return f"{type(error).__name__}: {error}. This is a fault of kerastl; --debug shows where."

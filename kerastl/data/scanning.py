@@ -70,7 +70,8 @@ def without_broken_images(
     if not skip_broken:
         raise BrokenImagesError(
             f"{len(broken)} of {len(paths)} images cannot be decoded. "
-            f"Mend or remove them, or pass `skip_broken=True` to leave them out.\n{listing}"
+            f"Mend or remove them, or pass `skip_broken=True`, in the shell "
+            f"--skip-broken, to leave them out.\n{listing}"
         )
     kept = _kept(files, {image.path for image in broken})
     for part, items in kept.items():

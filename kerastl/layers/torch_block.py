@@ -70,7 +70,7 @@ class TorchBlock(keras.layers.Layer):
         images = _permuted(inputs, (0, 3, 1, 2), self.part.input_layout)
         with self._autocast(images):
             if self._runs_on_own_tensors():
-                outputs = self._module(images)
+                outputs = self._forward(images)
             else:
                 # Meta tensors of a symbolic build, or a stateless call.
                 values = {name: variable.value for name, variable in self._shared.items()}
@@ -115,6 +115,19 @@ class TorchBlock(keras.layers.Layer):
             )
         for name, variable in self._shared.items():
             variable.assign(store[name])
+
+    def _forward(self, images: torch.Tensor) -> Any:
+        try:
+            return self._module(images)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                f"Block {self.name!r} must have more than one value per channel for its batch norm "
+                f"to train. Received: inputs of shape {tuple(images.shape)}. "
+                "Take a batch size that leaves no single image over, a larger image_size, or "
+                "freeze the block."
+            ) from error
 
     def _runs_on_own_tensors(self) -> bool:
         for variable in self._shared.values():
