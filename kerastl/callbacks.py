@@ -103,6 +103,24 @@ class KeepEpochs(keras.callbacks.Callback):
         write_whole(self._folder / MODEL_FILE, lambda path: self.model.save(path))
 
 
+class StopOnCtrlC(keras.callbacks.Callback):
+    """Raise the KeyboardInterrupt of a Ctrl-C that came where Python drops exceptions.
+
+    A fork hook or a finalizer is such a place.
+
+    Args:
+        pressed: Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, pressed: Callable[[], bool]) -> None:
+        super().__init__()
+        self._pressed = pressed
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._pressed():
+            raise KeyboardInterrupt
+
+
 class Progress(keras.callbacks.Callback):
     """A bar of the steps and one line per epoch, on stderr; Keras's own goes to stdout.
 

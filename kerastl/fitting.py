@@ -155,6 +155,7 @@ def _weighted(loader: Any, class_weight: Mapping[int, float]) -> Any:
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,
         worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
         generator=loader.generator,
         persistent_workers=loader.persistent_workers,
     )

@@ -22,6 +22,7 @@ from kerastl.classifier import ImageClassifier
 from kerastl.config import RunConfig
 from kerastl.data import load_data, suggested_image_size
 from kerastl.errors import TrainingDivergedError
+from kerastl.interrupts import noticing_ctrl_c
 from kerastl.results import RUN_FILES, RunResults
 from kerastl.strategies import Strategy, Wishes
 
@@ -75,8 +76,17 @@ def run(config: RunConfig, *, echo: Echo, overwrite: bool = False) -> RunResults
     """
     folder = Path(config.output).expanduser()
     check_output(folder, overwrite=overwrite)
+    with noticing_ctrl_c() as ctrl_c:
+        return _run(config, folder, echo, ctrl_c)
+
+
+def _run(config: RunConfig, folder: Path, echo: Echo, ctrl_c: Callable[[], bool]) -> RunResults:
     started = time.perf_counter()
-    prepared = prepare(config, echo=echo)
+    try:
+        prepared = prepare(config, echo=echo)
+    except KeyboardInterrupt:
+        echo("")
+        return RunResults(completed=False)
     folder.mkdir(parents=True, exist_ok=True)
     _check_space(folder, prepared.model)
     seconds = {"prepare": time.perf_counter() - started}
@@ -85,14 +95,20 @@ def run(config: RunConfig, *, echo: Echo, overwrite: bool = False) -> RunResults
     diverged, completed = None, False
     try:
         with _timed(seconds, "fit"):
-            _fit(prepared, keep, echo)
+            _fit(prepared, [keep, callbacks.StopOnCtrlC(ctrl_c), callbacks.Progress(echo)])
+            if config.ema is not None:
+                # Keras puts the moving averages into the weights when `fit` ends.
+                keep.save_model()
         with _timed(seconds, "test"):
             test = _test(prepared)
         completed = True
-    except KeyboardInterrupt:
-        echo("")
     except TrainingDivergedError as error:
         diverged = error
+    except BaseException as error:
+        if not (ctrl_c() or isinstance(error, KeyboardInterrupt)):
+            _remove_if_empty(folder)
+            raise
+        echo("")
     measured = _results(prepared, keep.epochs, test=test, seconds=seconds, completed=completed)
     if keep.epochs:
         results.save_metrics(folder, measured)
@@ -288,19 +304,16 @@ def _check_space(folder: Path, model: ImageClassifier) -> None:
         )
 
 
-def _fit(prepared: PreparedRun, keep: callbacks.KeepEpochs, echo: Echo) -> None:
+def _fit(prepared: PreparedRun, watchers: list[keras.callbacks.Callback]) -> None:
     config, data = prepared.config, prepared.data
     prepared.model.fit(
         data.train,
         validation_data=data.validation,
         epochs=config.epochs,
         class_weight=_class_weight(data) if config.class_weight else None,
-        callbacks=[keep, callbacks.Progress(echo)],
+        callbacks=watchers,
         verbose=0,
     )
-    if config.ema is not None:
-        # Keras puts the moving averages into the weights when `fit` ends.
-        keep.save_model()
 
 
 def _class_weight(data: Any) -> dict[int, float]:

@@ -65,3 +65,12 @@ def test_an_older_run_stays_until_the_first_epoch_is_finished(tmp_path):
     (tmp_path / results.METRICS_FILE).write_text("of an older run")
     callbacks.KeepEpochs(tmp_path, "seed = 0\n")
     assert [path.name for path in tmp_path.iterdir()] == [results.METRICS_FILE]
+
+
+def test_a_lost_ctrl_c_is_raised_after_the_step():
+    pressed = [False]
+    callback = callbacks.StopOnCtrlC(lambda: pressed[0])
+    callback.on_train_batch_end(0)
+    pressed[0] = True
+    with pytest.raises(KeyboardInterrupt):
+        callback.on_train_batch_end(1)

@@ -24,6 +24,8 @@ def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
             return command(*args, **kwargs)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            raise click.ClickException("Stopped.") from None
         except Exception as error:
             if debug:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -105,6 +106,7 @@ def image_loader(
         sampler=sampler,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
+        worker_init_fn=_leave_ctrl_c_to_the_main_process,
         multiprocessing_context=_start_method(dataset) if num_workers else None,
     )
 
@@ -115,6 +117,11 @@ def default_num_workers(*, in_memory: bool) -> int:
         return 0
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return min(_MOST_WORKERS, usable or 1)
+
+
+def _leave_ctrl_c_to_the_main_process(worker: int) -> None:
+    """The terminal sends Ctrl-C to all processes; a worker ends when the main one lets it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _start_method(dataset: ImageDataset) -> str | None:
