@@ -155,6 +155,8 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         num_classes=data.num_classes,
     )
     echo(f"Strategy {strategy.reason}")
+    echo(f"Frozen {', '.join(strategy.frozen) or 'nothing'}")
+    echo(f"Trained {', '.join(strategy.rates)}")
     total_steps = config.epochs * len(data.train)
     _compile(model, strategy, config, total_steps)
     return PreparedRun(_resolved(config, model, strategy), data, model, strategy, total_steps)

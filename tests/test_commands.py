@@ -74,6 +74,8 @@ def test_a_run_prints_results_to_stdout_and_progress_to_stderr(finished):
         "Saved",
     ]
     assert "Strategy feature-extraction: as asked, so only the head trains." in result.stderr
+    assert "Frozen stem, stage1," in result.stderr
+    assert "Trained head\n" in result.stderr
     assert "Epoch 1/1" in result.stderr
     assert str(folder) in result.stdout
 
