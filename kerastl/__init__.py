@@ -11,6 +11,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from kerastl._triton import keep_away_from_tensorflow
+
 if TYPE_CHECKING:
     from kerastl import schedules
     from kerastl.backbones.registry import list_backbones
@@ -57,6 +59,8 @@ def __dir__() -> list[str]:
 # keras.json is no sign of a choice: Keras writes it by itself on first import.
 if "keras" not in sys.modules:
     os.environ.setdefault("KERAS_BACKEND", "torch")
+    keep_away_from_tensorflow()
 else:
+    keep_away_from_tensorflow()
     # Registers the classes, so that keras.saving.load_model opens our files.
     importlib.import_module("kerastl.classifier")

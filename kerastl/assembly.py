@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from kerastl.backbones.base import Backbone
-from kerastl.errors import reason_of
+from kerastl.errors import ConversionError, reason_of
 
 
 def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) -> None:
@@ -30,14 +30,25 @@ def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) ->
 
 
 def as_layer(part: Any) -> keras.layers.Layer:
-    """The Keras layer for a part: torch modules run natively, Keras models as they are."""
+    """The Keras layer for a part.
+
+    Keras models run as they are. Torch modules run natively on the torch
+    backend, and as `keras.ops` on the others.
+
+    Raises:
+        ConversionError: If a torch module cannot run on this backend.
+    """
     if isinstance(part.network, keras.Model):
         from kerastl.layers.keras_block import KerasBlock
 
         return KerasBlock(part)
-    from kerastl.layers.torch_block import TorchBlock
+    if keras.backend.backend() == "torch":
+        from kerastl.layers import torch_block
 
-    return TorchBlock(part)
+        return torch_block.TorchBlock(part)
+    from kerastl.layers import bridged_block
+
+    return bridged_block.TorchBlock(part)
 
 
 def connect(images: Any, block_layers: Sequence[keras.layers.Layer], built: Backbone) -> Any:
@@ -50,6 +61,8 @@ def connect(images: Any, block_layers: Sequence[keras.layers.Layer], built: Back
     for layer in block_layers:
         try:
             values = layer(values)
+        except ConversionError:
+            raise
         except ValueError as error:
             raise ValueError(
                 f"`image_size` must be one that {built.spec} can take. Received: "

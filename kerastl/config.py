@@ -211,11 +211,6 @@ def check_backend(config: RunConfig) -> None:
     Raises:
         ValueError: If so, naming what to do.
     """
-    if config.backend != "torch" and not config.backbone.startswith("keras:"):
-        raise ValueError(
-            f"`backend` must be torch for {config.backbone}. Received: backend={config.backend}. "
-            "Only keras: backbones run on the others as yet."
-        )
     if find_spec(config.backend) is None:
         raise ValueError(
             f"`backend` must be installed. Received: backend={config.backend}. "

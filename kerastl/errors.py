@@ -19,6 +19,10 @@ class BrokenImagesError(ValueError):
     """Image files that cannot be decoded; lists each file and why."""
 
 
+class ConversionError(ValueError):
+    """A torch graph that cannot run on another backend; says which node, where, and what can."""
+
+
 class TrainingDivergedError(RuntimeError):
     """A loss that is not finite; says at which step and which learning rates."""
 

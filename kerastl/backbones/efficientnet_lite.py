@@ -31,28 +31,34 @@ _BatchNorm = partial(nn.BatchNorm2d, eps=1e-3)
 
 
 class _SameConv2d(nn.Conv2d):
-    """Convolution without bias, padded so that size = ceil(input size / stride)."""
+    """Convolution without bias, padded so that size = ceil(input size / stride).
+
+    For an odd kernel at least as large as the stride. There is no branch on
+    the image's size, so that `torch.fx` can trace it.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1
     ) -> None:
-        super().__init__(inputs, outputs, kernel, stride=stride, groups=groups, bias=False)
+        padding = (kernel - 1) // 2 if stride == 1 else 0
+        super().__init__(
+            inputs, outputs, kernel, stride=stride, padding=padding, groups=groups, bias=False
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        height, width = (self._padding(size, axis) for axis, size in enumerate(images.shape[-2:]))
-        if height == width and height % 2 == 0:
-            return nn.functional.conv2d(
-                images, self.weight, None, self.stride, height // 2, 1, self.groups
+        if self.stride[0] > 1:
+            height, width = (self._missing(images.size(axis)) for axis in (-2, -1))
+            before_h, before_w = height // 2, width // 2
+            images = nn.functional.pad(
+                images, (before_w, width - before_w, before_h, height - before_h)
             )
-        before_h, before_w = height // 2, width // 2
-        padded = nn.functional.pad(
-            images, (before_w, width - before_w, before_h, height - before_h)
+        return nn.functional.conv2d(
+            images, self.weight, None, self.stride, self.padding, 1, self.groups
         )
-        return super().forward(padded)
 
-    def _padding(self, size: int, axis: int) -> int:
-        stride, kernel = self.stride[axis], self.kernel_size[axis]
-        return max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    def _missing(self, size: int) -> int:
+        """Rows that the last window lacks: what is over after it, up to the next stride."""
+        return self.kernel_size[0] - self.stride[0] + (-size) % self.stride[0]
 
 
 class _InvertedResidual(nn.Module):

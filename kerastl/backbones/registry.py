@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
+from kerastl._triton import keep_away_from_tensorflow
 from kerastl.backbones.base import Backbone, BackboneInfo
 from kerastl.errors import unknown_name
 
@@ -62,6 +63,7 @@ def build(spec: str, *, weights: str | None, image_size: int | None) -> Backbone
         WeightsError: If the weights cannot be had or do not fit.
         ValueError: If an argument or the image size is refused.
     """
+    keep_away_from_tensorflow()
     module, name, arguments = _parse(spec)
     if weights is not None and weights.lower() == "none":
         weights = None

@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from kerastl import config as configs
+from kerastl._triton import keep_away_from_tensorflow
 from kerastl.config import RunConfig
 
 safe_mode_option = click.option(
@@ -118,3 +119,4 @@ def choose_backend(backend: str) -> None:
             f"Received: backend={backend!r}. Start a new process."
         )
     os.environ["KERAS_BACKEND"] = backend
+    keep_away_from_tensorflow()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from kerastl.backbones.base import BackbonePart
+from kerastl.layers.variables import flat_name, load_named, save_named
 
 
 class TorchBlock(keras.layers.Layer):
@@ -102,19 +103,10 @@ class TorchBlock(keras.layers.Layer):
         return keras.KerasTensor((inputs.shape[0], *outputs.shape[1:]), dtype=self.compute_dtype)
 
     def save_own_variables(self, store: Any) -> None:
-        for name, variable in self._shared.items():
-            store[name] = keras.ops.convert_to_numpy(variable)
+        save_named(self._shared, store)
 
     def load_own_variables(self, store: Any) -> None:
-        missing = [name for name in self._shared if name not in store]
-        if missing or len(store.keys()) != len(self._shared):
-            raise ValueError(
-                f"Block {self.name!r} must find its {len(self._shared)} variables in the file. "
-                f"Received: {len(store.keys())}, missing {', '.join(missing[:5]) or 'none'}. "
-                "The file is of another backbone."
-            )
-        for name, variable in self._shared.items():
-            variable.assign(store[name])
+        load_named(self._shared, store, block=self.name)
 
     def _forward(self, images: torch.Tensor) -> Any:
         try:
@@ -146,20 +138,16 @@ def _share(module: nn.Module) -> dict[str, Any]:
     # Keras puts variables into a ParameterDict by path, which takes no dots.
     for name, parameter in module.named_parameters():
         shared[name] = keras.Variable(
-            parameter, trainable=True, dtype=_dtype(parameter), autocast=False, name=_flat(name)
+            parameter, trainable=True, dtype=_dtype(parameter), autocast=False, name=flat_name(name)
         )
     for name, buffer in module.named_buffers():
         wrapped = nn.Parameter(buffer, requires_grad=False)
         shared[name] = keras.Variable(
-            wrapped, trainable=False, dtype=_dtype(buffer), autocast=False, name=_flat(name)
+            wrapped, trainable=False, dtype=_dtype(buffer), autocast=False, name=flat_name(name)
         )
         owner, _, attribute = name.rpartition(".")
         module.get_submodule(owner)._buffers[attribute] = wrapped.detach()
     return shared
-
-
-def _flat(name: str) -> str:
-    return name.replace(".", "-")
 
 
 def _dtype(tensor: torch.Tensor) -> str:

@@ -1,0 +1,1 @@
+"""A torch network as a graph of `keras.ops`, for the backends that are not torch."""

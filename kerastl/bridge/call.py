@@ -1,0 +1,50 @@
+"""What the operations of one call of a block share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerastl.bridge.layouts import Value
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a block.
+
+    Attributes:
+        training: Whether the block runs in training mode.
+        seed: Source of the random numbers of dropout and stochastic depth.
+        compute_dtype: What convolutions and matrix products compute in.
+    """
+
+    training: bool
+    seed: keras.random.SeedGenerator
+    compute_dtype: str
+
+    def computed(self, tensor: Any) -> Any:
+        """The tensor in the type that convolutions and matrix products compute in."""
+        return ops.cast(tensor, self.compute_dtype)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The parameters and buffers of one module, by their own names.
+
+    Attributes:
+        path: Qualified name of the module.
+        values: Every value of the block by its qualified name.
+    """
+
+    path: str
+    values: dict[str, Value]
+
+    def __getitem__(self, name: str) -> Value:
+        return self.values[f"{self.path}.{name}" if self.path else name]
+
+    def get(self, name: str) -> Value | None:
+        """The value, or None where the module has none of this name."""
+        return self.values.get(f"{self.path}.{name}" if self.path else name)

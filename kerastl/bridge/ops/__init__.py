@@ -1,0 +1,1 @@
+"""What torch's operations are in `keras.ops`, one module per kind."""
