@@ -14,8 +14,6 @@ def keep_away_from_tensorflow() -> None:
     try triton on import and do without it where it is absent. Next to
     TensorFlow, torch only builds the networks that are converted.
     """
-    uses_tensorflow = (
-        "tensorflow" in sys.modules or os.environ.get("KERAS_BACKEND") == "tensorflow"
-    )
+    uses_tensorflow = "tensorflow" in sys.modules or os.environ.get("KERAS_BACKEND") == "tensorflow"
     if uses_tensorflow:
         sys.modules.setdefault("triton", None)  # type: ignore[arg-type]

@@ -284,7 +284,7 @@ class ImageClassifier(keras.Model):
             TrainingDivergedError: If the loss is not finite.
         """
         self._assert_compile_called("fit")
-        rates.check_rates(self)
+        rates.ready_for_fit(self)
         x, kwargs = fitting.prepare(self, x, y, kwargs)
         return super().fit(x, y, **kwargs)
 

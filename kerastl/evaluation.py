@@ -87,7 +87,7 @@ def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> 
     """
     labels, probabilities = [], []
     for images, truth in batches:
-        probabilities.append(as_columns(model.predict_on_batch(images)))
+        probabilities.append(as_columns(model.predict_on_batch(np.asarray(images))))
         labels.append(np.asarray(truth).reshape(-1))
     if not labels:
         raise ValueError("`batches` must hold images. Received: none. Name data with images in it.")

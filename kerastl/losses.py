@@ -60,5 +60,16 @@ BY_NAME: dict[str, type[keras.losses.Loss]] = {
 }
 
 
+# JAX's tracers take no attributes: there, the last probabilities and their logits.
+_last: list[Any] = [None, None]
+
+
+def keep_logits(probabilities: Any, logits: Any) -> None:
+    """Remember the logits behind probabilities, where Keras cannot."""
+    _last[:] = (probabilities, logits) if keras.backend.backend() == "jax" else (None, None)
+
+
 def _logits_of(probabilities: Any) -> Any:
+    if probabilities is not None and probabilities is _last[0]:
+        return _last[1]
     return getattr(probabilities, "_keras_logits", None)

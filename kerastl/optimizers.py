@@ -97,7 +97,8 @@ class BlockOptimizer(keras.optimizers.Optimizer):
                 self._set_float(block, rate)
             if block not in self._starts:
                 self._starts[block] = self._scalar(0, "int", f"{block}_start")
-            self._starts[block].assign(self._iterations)
+            # A copy: JAX gives each variable's memory away in a step, and only once.
+            self._starts[block].assign(ops.copy(self._iterations.value))
 
     def _set_float(self, block: str, rate: Any) -> None:
         if isinstance(rate, bool) or not isinstance(rate, int | float):
@@ -158,12 +159,29 @@ class BlockOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The iteration counter and the state of every block that has trained."""
+        """The iteration counter, the rates, and the state of every block that has trained.
+
+        A compiled step gets these as its input: what is not among them would
+        stay as it was when the step was compiled.
+        """
         states = (self._named_state(block).values() for block in self._states)
-        return [self._iterations, *(variable for state in states for variable in state)]
+        return [
+            self._iterations,
+            *self._floats.values(),
+            *self._starts.values(),
+            *(variable for state in states for variable in state),
+        ]
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Make the optimizers of the blocks that these variables belong to."""
+        """Make the optimizers of the blocks that these variables belong to.
+
+        Args:
+            variables: Those that `apply` gets gradients for where it is not told.
+        """
+        self._build_blocks(variables)
+        self._trainable_variables = list(variables)
+
+    def _build_blocks(self, variables: Sequence[keras.Variable]) -> None:
         for block in self._group(variables):
             self._build_block(block)
         self.built = True
@@ -190,41 +208,51 @@ class BlockOptimizer(keras.optimizers.Optimizer):
         Args:
             grads: A tensor or None per variable.
             trainable_variables: Any of the bound variables, in the same order. None:
-                all that train.
+                those that `build` got, else all that train.
 
         Raises:
             ValueError: If no variable has a gradient, one is not of this
                 model, or a block has no learning rate.
         """
         if trainable_variables is None:
-            members = (variable for block in self._blocks.values() for variable in block)
-            trainable_variables = [variable for variable in members if variable.trainable]
+            trainable_variables = self._trainable_variables or self._that_train()
         pairs = [(g, v) for g, v in zip(grads, trainable_variables, strict=True) if g is not None]
         if not pairs:
             raise ValueError("No gradients provided for any variable. Unfreeze a block.")
         grads, variables = [g for g, _ in pairs], [v for _, v in pairs]
-        self.build(variables)
+        self._build_blocks(variables)
         if self.loss_scale_factor is not None:
             grads = [g / self.loss_scale_factor for g in grads]
         if self.gradient_accumulation_steps:
-            grads = self._accumulate(grads, variables)
-        if grads:
+            self._accumulate(grads, variables)
+        else:
             self._update(grads, variables)
         self._iterations.assign_add(1)
 
-    def _accumulate(self, grads: Sequence[Any], variables: Sequence[Any]) -> list[Any]:
-        """Add to the accumulators; the mean gradients where a cycle is full, else none."""
+    def _that_train(self) -> list[keras.Variable]:
+        members = (variable for block in self._blocks.values() for variable in block)
+        return [variable for variable in members if variable.trainable]
+
+    def _accumulate(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
+        """Add to the accumulators; update with the mean gradients where a cycle is full."""
         steps = self.gradient_accumulation_steps
-        is_full = (int(ops.convert_to_numpy(self._iterations)) + 1) % steps == 0
-        mean = []
-        for grad, variable in zip(grads, variables, strict=True):
-            accumulator = self._states[self._block_of[id(variable)]].accumulators[id(variable)]
-            if is_full:
-                mean.append((grad + accumulator.value) / steps)
-                accumulator.assign(ops.zeros_like(accumulator.value))
-            else:
-                accumulator.assign_add(grad)
-        return mean
+        kept = [self._states[self._block_of[id(v)]].accumulators[id(v)] for v in variables]
+        sums = [grad + accumulator.value for grad, accumulator in zip(grads, kept, strict=True)]
+        is_full = ops.equal((self._iterations.value + 1) % steps, 0)
+        mean = [total / steps for total in sums]
+        if keras.backend.backend() == "torch":
+            if bool(is_full):
+                self._update(mean, variables)
+        else:
+            # One compiled step for all: update, and take it back where the cycle is not full.
+            states = [self._states[block].optimizer.variables for block in self._group(variables)]
+            changed = [*variables, *(variable for state in states for variable in state)]
+            before = [ops.copy(variable.value) for variable in changed]
+            self._update(mean, variables)
+            for variable, old in zip(changed, before, strict=True):
+                variable.assign(ops.where(is_full, variable.value, old))
+        for accumulator, total in zip(kept, sums, strict=True):
+            accumulator.assign(ops.where(is_full, ops.zeros_like(total), total))
 
     def _update(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
         if self.global_clipnorm:

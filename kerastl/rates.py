@@ -116,6 +116,19 @@ def check_rates(model: Any) -> None:
         )
 
 
+def ready_for_fit(model: Any) -> None:
+    """Bring a compiled model's optimizer to the blocks that train now.
+
+    Keras's JAX trainer hands over gradients without saying whose they are.
+    """
+    check_rates(model)
+    if keras.backend.backend() != "jax" or not model.optimizer.built:
+        return
+    variables = list(model.trainable_variables)
+    block_optimizer(model).build(variables)
+    model.optimizer._trainable_variables = variables
+
+
 def _unwrapped(optimizer: Any) -> Any:
     """What a loss-scale optimizer wraps, or the optimizer itself."""
     return getattr(optimizer, "inner_optimizer", optimizer)

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from kerastl.losses import keep_logits
+
 
 @keras.saving.register_keras_serializable(package="kerastl")
 class ClassificationHead(keras.layers.Layer):
@@ -63,9 +65,10 @@ class ClassificationHead(keras.layers.Layer):
         logits = keras.ops.cast(features, "float32")
         # Keras's activations keep the logits on the tensor they return, from
         # which `kerastl.losses` takes the loss without rounding.
-        if self.num_classes == 1:
-            return keras.activations.sigmoid(logits)
-        return keras.activations.softmax(logits)
+        activation = "sigmoid" if self.num_classes == 1 else "softmax"
+        probabilities = keras.activations.get(activation)(logits)
+        keep_logits(probabilities, logits)
+        return probabilities
 
     def compute_output_spec(self, features: Any, training: bool | None = None) -> Any:
         return keras.KerasTensor((features.shape[0], self.num_classes), dtype="float32")

@@ -45,7 +45,7 @@ def reshaped(tensor: Any, shape: Sequence[Any]) -> Any:
     """`ops.reshape`; the one size that only a run knows is left to it, the others stay known."""
     shape = list(shape)
     unknown = [index for index, size in enumerate(shape) if not isinstance(size, int)]
-    if unknown and -1 not in shape:
+    if unknown and not any(isinstance(size, int) and size == -1 for size in shape):
         shape[unknown[0]] = -1
     return ops.reshape(tensor, shape)
 
