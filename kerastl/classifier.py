@@ -17,7 +17,7 @@ from kerastl.backbones.registry import build_any
 from kerastl.blocks import HEAD, Block, select
 from kerastl.layers.head import ClassificationHead
 from kerastl.layers.preprocessing import ImagePreprocessing
-from kerastl.saving import FORMAT, backbone_to_reload, preprocessing_from, resizing_from
+from kerastl.saving import FORMAT, backbone_to_reload, preprocessing_from, resizing_from, versions
 
 _RESIZE_MODES = ("crop", "squash", "pad")
 
@@ -306,6 +306,7 @@ class ImageClassifier(keras.Model):
         head = self.get_layer(HEAD)
         return {
             "format": FORMAT,
+            "versions": versions(),
             "backbone": self.backbone_spec,
             "can_reload": self._can_reload,
             "num_classes": self.num_classes,

@@ -205,16 +205,16 @@ def read(path: Path) -> dict[str, Any]:
     return typed
 
 
-def check_backend(config: RunConfig) -> None:
-    """Refuse a backend that is absent or cannot run the backbone, before Keras is imported.
+def check_backend(backend: str) -> None:
+    """Refuse a backend that is not installed, before Keras is imported.
 
     Raises:
         ValueError: If so, naming what to do.
     """
-    if find_spec(config.backend) is None:
+    if find_spec(backend) is None:
         raise ValueError(
-            f"`backend` must be installed. Received: backend={config.backend}. "
-            f'Run `pip install "kerastl[{config.backend}]"`.'
+            f"`backend` must be installed. Received: backend={backend}. "
+            f'Run `pip install "kerastl[{backend}]"`.'
         )
 
 

@@ -7,13 +7,23 @@ import zipfile
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import kerastl
 from kerastl.backbones.base import Preprocessing, Resizing
 
 FORMAT = 1
 """Version of what `ImageClassifier.get_config` writes."""
+
+_RECORDED = ("keras", "torch", "torchvision")
+
+
+def versions() -> dict[str, str]:
+    """What writes a file: kerastl, Keras, torch and torchvision, each with its version."""
+    installed = {name: metadata.version(name) for name in _RECORDED}
+    return {"kerastl": kerastl.__version__, **installed}
 
 
 @dataclass(frozen=True)
@@ -69,10 +79,12 @@ def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
             cannot be had from the file alone.
     """
     written = config.pop("format", None)
-    if written != FORMAT:
+    saved_with = config.pop("versions", {})
+    if not isinstance(written, int) or written > FORMAT:
         raise ValueError(
-            f"The model file must have format {FORMAT}. Received: format {written}, from another "
-            "version of kerastl. Run `pip install --upgrade kerastl`."
+            f"The model file must have format {FORMAT} or older. Received: format {written}, from "
+            f"kerastl {saved_with.get('kerastl', 'of a newer version')}; here is kerastl "
+            f"{kerastl.__version__}. Run `pip install --upgrade kerastl`."
         )
     spec = config.pop("backbone")
     can_reload = config.pop("can_reload")
@@ -107,7 +119,7 @@ def resizing_from(config: dict[str, Any]) -> Resizing:
 def _check_file(file: Path) -> None:
     if not file.is_file():
         raise ValueError(f"There is no model file {file}. Name a .keras file or a run folder.")
-    config, metadata = _read_json(file)
+    config, about = _read_json(file)
     name = config.get("registered_name")
     if name != "kerastl>ImageClassifier":
         raise ValueError(
@@ -116,7 +128,7 @@ def _check_file(file: Path) -> None:
         )
     import keras
 
-    saved_with = str(metadata.get("keras_version", "0"))
+    saved_with = str(about.get("keras_version", "0"))
     if _release(saved_with) > _release(keras.__version__):
         raise ValueError(
             f"{file} was saved with Keras {saved_with}, newer than {keras.__version__} here. "
@@ -127,8 +139,8 @@ def _check_file(file: Path) -> None:
 def _read_json(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         with zipfile.ZipFile(file) as archive:
-            config, metadata = (archive.read(name) for name in ("config.json", "metadata.json"))
-        return json.loads(config), json.loads(metadata)
+            config, about = (archive.read(name) for name in ("config.json", "metadata.json"))
+        return json.loads(config), json.loads(about)
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, OSError) as error:
         raise ValueError(
             f"{file} is not a .keras file, or it is damaged. Name a file that `model.save` wrote."

@@ -204,7 +204,7 @@ def _kept(config: RunConfig, measured: RunResults) -> str:
 
 
 def _check_backend(config: RunConfig) -> None:
-    configs.check_backend(config)
+    configs.check_backend(config.backend)
     if keras.backend.backend() != config.backend:
         raise ValueError(
             f"`backend` must be {keras.backend.backend()!r}, which Keras already runs on. "

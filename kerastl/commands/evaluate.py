@@ -11,7 +11,7 @@ import click
 
 from kerastl import config as configs
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import safe_mode_option
+from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
 from kerastl.config import RunConfig
 from kerastl.results import CONFIG_FILE, model_file
 
@@ -22,9 +22,15 @@ from kerastl.results import CONFIG_FILE, model_file
 @click.option("--data", help="Labelled images (default: those of the run).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
 @click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
+@backend_option
 @safe_mode_option
 def evaluate(
-    model: Path, data: str | None, batch_size: int | None, skip_broken: bool, safe_mode: bool
+    model: Path,
+    data: str | None,
+    batch_size: int | None,
+    skip_broken: bool,
+    backend: str | None,
+    safe_mode: bool,
 ) -> None:
     """Print accuracy, scores per class and the confusion matrix of MODEL.
 
@@ -44,6 +50,7 @@ def evaluate(
         batch_size=batch_size or config.batch_size,
         skip_broken=skip_broken or config.skip_broken,
     )
+    choose_backend(backend_of(model, backend))
     _evaluate(file, config, safe_mode)
 
 

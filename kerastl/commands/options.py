@@ -9,6 +9,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,20 @@ import click
 from kerastl import config as configs
 from kerastl._triton import keep_away_from_tensorflow
 from kerastl.config import RunConfig
+from kerastl.results import CONFIG_FILE
 
 safe_mode_option = click.option(
     "--safe-mode/--no-safe-mode",
     default=True,
     show_default=True,
     help="Off: a model with a module: backbone may import and call it.",
+)
+
+
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(configs.BACKENDS),
+    help="Keras backend (default: the run's own, else torch).",
 )
 
 
@@ -105,13 +114,17 @@ def _resolve(config_file: Path | None, given: dict[str, Any]) -> RunConfig:
     if os.environ.get("KERAS_BACKEND") and "backend" not in file_values:
         given.setdefault("backend", os.environ["KERAS_BACKEND"])
     config = configs.merged(file_values, given)
-    configs.check_backend(config)
     choose_backend(config.backend)
     return config
 
 
 def choose_backend(backend: str) -> None:
-    """Make Keras run on this backend; Keras reads the choice once, when it is imported."""
+    """Make Keras run on this backend; Keras reads the choice once, when it is imported.
+
+    Raises:
+        ValueError: If the backend is not installed, or Keras runs on another.
+    """
+    configs.check_backend(backend)
     keras = sys.modules.get("keras")
     if keras is not None and keras.backend.backend() != backend:
         raise ValueError(
@@ -120,3 +133,14 @@ def choose_backend(backend: str) -> None:
         )
     os.environ["KERAS_BACKEND"] = backend
     keep_away_from_tensorflow()
+
+
+def backend_of(model: Path, given: str | None) -> str:
+    """The backend to open a model on: as told, by the environment, or as its run had it."""
+    told = given or os.environ.get("KERAS_BACKEND")
+    if told:
+        return told
+    settings = model / CONFIG_FILE
+    own = configs.read(settings).get("backend") if settings.is_file() else None
+    # A model opens on every backend: one that is absent here need not stop anybody.
+    return own if own and find_spec(own) else RunConfig.backend

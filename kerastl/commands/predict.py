@@ -12,7 +12,7 @@ import click
 
 from kerastl import config as configs
 from kerastl.commands.failures import one_clear_line, sentence
-from kerastl.commands.options import safe_mode_option
+from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
 from kerastl.config import RunConfig
 from kerastl.results import CONFIG_FILE, model_file
 
@@ -27,14 +27,23 @@ _BATCH_SIZE = 32
     "--top", type=click.IntRange(min=1), default=3, show_default=True, help="Classes per image."
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per image and line.")
+@backend_option
 @safe_mode_option
-def predict(model: Path, images: tuple[str, ...], top: int, as_json: bool, safe_mode: bool) -> None:
+def predict(
+    model: Path,
+    images: tuple[str, ...],
+    top: int,
+    as_json: bool,
+    backend: str | None,
+    safe_mode: bool,
+) -> None:
     """Print the most probable classes of each IMAGE: files, folders or globs.
 
     MODEL is a run folder or a .keras file. A file that is no image is named on
     stderr, the others go on, and the exit code is 1.
     """
     file = model_file(model)
+    choose_backend(backend_of(model, backend))
     from kerastl.data import image_files
     from kerastl.saving import load_model
 
