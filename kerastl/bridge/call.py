@@ -19,11 +19,13 @@ class Call:
         training: Whether the block runs in training mode.
         seed: Source of the random numbers of dropout and stochastic depth.
         compute_dtype: What convolutions and matrix products compute in.
+        stochastic: Whether dropout and stochastic depth do anything.
     """
 
     training: bool
     seed: keras.random.SeedGenerator
     compute_dtype: str
+    stochastic: bool = True
 
     def computed(self, tensor: Any) -> Any:
         """The tensor in the type that convolutions and matrix products compute in."""

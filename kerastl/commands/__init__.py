@@ -10,6 +10,7 @@ import click
 import kerastl
 from kerastl.commands.backbones import backbones
 from kerastl.commands.blocks import blocks
+from kerastl.commands.compare import compare
 from kerastl.commands.evaluate import evaluate
 from kerastl.commands.plan import plan
 from kerastl.commands.predict import predict
@@ -32,5 +33,5 @@ def main() -> None:
         sys.path.append(os.getcwd())
 
 
-for command in (run, plan, backbones, blocks, evaluate, predict):
+for command in (run, plan, backbones, blocks, evaluate, predict, compare):
     main.add_command(command)

@@ -42,6 +42,7 @@ class TorchBlock(keras.layers.Layer):
         self._input_layout = part.input_layout
         self._output_layout = part.output_layout
         self._counts = _module_counts(part.network)
+        self.stochastic = True
         self._image_shape: tuple[int | None, ...] | None = None
         self.seed_generator = keras.random.SeedGenerator()
         # Past Keras's tracker, which would wrap the dict.
@@ -61,7 +62,12 @@ class TorchBlock(keras.layers.Layer):
         return Counter(self._counts)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        call = Call(bool(training) and self.trainable, self.seed_generator, self.compute_dtype)
+        call = Call(
+            bool(training) and self.trainable,
+            self.seed_generator,
+            self.compute_dtype,
+            self.stochastic,
+        )
         values = {
             name: Value(variable.value, tuple(range(len(variable.shape))), variable)
             for name, variable in self._named.items()

@@ -36,6 +36,7 @@ class ClassificationHead(keras.layers.Layer):
         self.num_classes = num_classes
         self.hidden_units = tuple(hidden_units)
         self.dropout = dropout
+        self.stochastic = True
         self.hidden = [
             keras.layers.Dense(units, activation="relu", name=f"hidden{i}")
             for i, units in enumerate(self.hidden_units, 1)
@@ -57,18 +58,21 @@ class ClassificationHead(keras.layers.Layer):
         self.built = True
 
     def call(self, features: Any, training: bool | None = None) -> Any:
-        training = bool(training) and self.trainable
-        for index, layer in enumerate((*self.hidden, self.logits)):
-            if self.dropouts:
-                features = self.dropouts[index](features, training=training)
-            features = layer(features)
-        logits = keras.ops.cast(features, "float32")
+        logits = self.logits_of(features, training=bool(training) and self.trainable)
         # Keras's activations keep the logits on the tensor they return, from
         # which `kerastl.losses` takes the loss without rounding.
         activation = "sigmoid" if self.num_classes == 1 else "softmax"
         probabilities = keras.activations.get(activation)(logits)
         keep_logits(probabilities, logits)
         return probabilities
+
+    def logits_of(self, features: Any, *, training: bool) -> Any:
+        """What the probabilities are made of, `(batch, num_classes)` float32."""
+        for index, layer in enumerate((*self.hidden, self.logits)):
+            if self.dropouts and self.stochastic:
+                features = self.dropouts[index](features, training=training)
+            features = layer(features)
+        return keras.ops.cast(features, "float32")
 
     def compute_output_spec(self, features: Any, training: bool | None = None) -> Any:
         return keras.KerasTensor((features.shape[0], self.num_classes), dtype="float32")

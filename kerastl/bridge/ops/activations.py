@@ -86,14 +86,14 @@ def dropout(
     call: Call, input: Value, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Value:
     """Zeros with probability `p` in training mode, the rest scaled up."""
-    if not training or p == 0:
+    if not training or p == 0 or not call.stochastic:
         return input
     return input.like(keras.random.dropout(input.data, p, seed=call.seed))
 
 
 def stochastic_depth(call: Call, input: Value, p: float, mode: str, training: bool = True) -> Value:
     """Drop the branch of a whole image ("row") or batch (Huang et al., 2016)."""
-    if not training or p == 0:
+    if not training or p == 0 or not call.stochastic:
         return input
     first = ops.shape(input.data)[input.position(0)] if mode == "row" else 1
     shape = [first if axis == 0 else 1 for axis in input.axes]
