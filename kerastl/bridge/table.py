@@ -1,6 +1,6 @@
 """The conversion table: what a torch operation or module is in `keras.ops`.
 
-A new operation is one entry here and one row of `tests/on_each_backend/test_operations.py`.
+A new operation is one entry here and one row of `tests/other_backends/test_operations.py`.
 """
 
 from __future__ import annotations

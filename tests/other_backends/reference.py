@@ -1,0 +1,98 @@
+"""The same classifier in plain PyTorch, to compare with."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import keras
+import numpy as np
+import torch
+from torch import nn
+
+from kerastl import ImageClassifier, random_parts
+from kerastl.backbones import registry
+
+
+class Reference(nn.Module):
+    """The torch networks of a backbone's blocks, average pooling and a linear layer."""
+
+    def __init__(self, parts: Any, features: int, num_classes: int) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(copy.deepcopy(part.network) for part in parts)
+        self.head = nn.Linear(features, num_classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        for part in self.parts:
+            images = part(images)
+        if images.ndim == 4:
+            images = images.mean((2, 3))
+        elif images.ndim == 3:
+            images = images.mean(1)
+        return self.head(images)
+
+
+def build(spec: Any, *, image_size: int, num_classes: int = 4, **kwargs: Any) -> Any:
+    """A classifier without random parts, the same in torch, and what scales its pixels."""
+    torch.manual_seed(0)
+    backbone = registry.build_any(spec, weights=None, image_size=image_size, **kwargs)
+    for part in backbone.parts:
+        _randomize_statistics(part.network)
+    copies = [copy.deepcopy(part) for part in backbone.parts]
+    model = ImageClassifier(backbone, num_classes)
+    random_parts.switch_off(model)
+    logits = model.get_layer("head").logits
+    reference = Reference(copies, logits.kernel.shape[0], num_classes)
+    for module in reference.modules():
+        for name in ("p", "dropout", "attention_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    with torch.no_grad():
+        reference.head.weight.copy_(torch.from_numpy(as_numpy(logits.kernel).T.copy()))
+        reference.head.bias.copy_(torch.from_numpy(as_numpy(logits.bias).copy()))
+    return model, reference
+
+
+def pixels(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random images and labels of four classes."""
+    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    return images, np.arange(count) % 4
+
+
+def scaled(model: Any, images: np.ndarray) -> torch.Tensor:
+    """Images as the network takes them, `(batch, 3, height, width)`."""
+    values = as_numpy(model.get_layer("preprocessing")(images))
+    return torch.from_numpy(values.copy()).permute(0, 3, 1, 2)
+
+
+def logits_of(model: Any, images: np.ndarray) -> np.ndarray:
+    """The logits behind the classifier's probabilities."""
+    head = model.get_layer("head")
+    return as_numpy(head.logits_of(model.features(images), training=False))
+
+
+def variables_and_tensors(model: Any, reference: Any) -> list[tuple[str, Any, torch.Tensor]]:
+    """Name, Keras variable and torch tensor of every weight and statistic."""
+    found = []
+    for name, part in zip(model.block_names, reference.parts, strict=False):
+        tensors = dict(part.named_parameters()) | dict(part.named_buffers())
+        for key, variable in model.get_layer(name).named_variables().items():
+            found.append((f"{name}.{key}", variable, tensors[key]))
+    return found
+
+
+def as_numpy(tensor: Any) -> np.ndarray:
+    """A copy in main memory."""
+    return np.array(keras.ops.convert_to_numpy(tensor))
+
+
+def relative(value: np.ndarray, expected: np.ndarray, *, floor: float = 1e-12) -> float:
+    """Largest difference over the largest expected number."""
+    return float(np.abs(value - expected).max() / max(np.abs(expected).max(), floor))
+
+
+def _randomize_statistics(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
