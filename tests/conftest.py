@@ -7,12 +7,12 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
-# These run in processes of their own, started by test_other_backends.py.
-collect_ignore = ["other_backends"] if os.environ["KERAS_BACKEND"] == "torch" else []
-
 import numpy as np
 import pytest
 import torch
+
+# These run in processes of their own, started by test_other_backends.py.
+collect_ignore = ["other_backends"] if os.environ["KERAS_BACKEND"] == "torch" else []
 
 torch.set_num_threads(2)
 

@@ -55,6 +55,7 @@ OPERATIONS: Mapping[str, Operation] = {
     # === Activations ===
     "relu": RELU,
     "relu6": RELU6,
+    "hardtanh": activations.hardtanh,
     "silu": SILU,
     "sigmoid": SIGMOID,
     "tanh": TANH,

@@ -53,9 +53,9 @@ def build(spec: Any, *, image_size: int, num_classes: int = 4, **kwargs: Any) ->
     return model, reference
 
 
-def pixels(count: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+def pixels(count: int, size: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Random images and labels of four classes."""
-    images = np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+    images = np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
     return images, np.arange(count) % 4
 
 

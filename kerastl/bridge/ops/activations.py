@@ -71,6 +71,13 @@ def clamp(call: Call, input: Value, min: Any = None, max: Any = None) -> Value:
     return input.like(values)
 
 
+def hardtanh(
+    call: Call, input: Value, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+) -> Value:
+    """Nothing below `min_val`, nothing above `max_val`."""
+    return clamp(call, input, min_val, max_val)
+
+
 def softmax(
     call: Call, input: Value, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Value:

@@ -92,10 +92,12 @@ def group_norm(
     return Value(ops.cast(_scaled(outputs, weight, bias), input.data.dtype), axes)
 
 
-def normalize(call: Call, input: Value, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Value:
+def normalize(
+    call: Call, input: Value, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: None = None
+) -> Value:
     """Divide by the Euclidean norm along an axis."""
-    if p != 2:
-        raise NotImplementedError("normalize by another norm than p=2")
+    if p != 2 or out is not None:
+        raise NotImplementedError("normalize by another norm than p=2, or with out")
     norm = ops.sqrt(ops.sum(ops.square(input.data), axis=input.position(dim), keepdims=True))
     return input.like(input.data / ops.maximum(norm, eps))
 

@@ -81,8 +81,12 @@ def adaptive_avg_pool2d(call: Call, input: Value, output_size: Any) -> Value:
     return image(ops.einsum("bywc,xw->byxc", images, ops.cast(columns, images.dtype)))
 
 
-def adaptive_max_pool2d(call: Call, input: Value, output_size: Any) -> Value:
+def adaptive_max_pool2d(
+    call: Call, input: Value, output_size: Any, return_indices: bool = False
+) -> Value:
     """Largest values, where the image can be shared out into equal windows."""
+    if return_indices:
+        raise NotImplementedError("return_indices of adaptive_max_pool2d")
     window = []
     for size, target in _targets(input, output_size):
         if size % target:
