@@ -244,6 +244,7 @@ class ImageClassifier(keras.Model):
             UnknownNameError: If a rate is for a block that does not exist.
             ValueError: If a rate is for a frozen block, or one is missing.
         """
+        self._jit_compile = kwargs.get("jit_compile", "auto")
         super().compile(
             optimizer=rates.make_block_optimizer(self, optimizer, learning_rate),
             loss=fitting.resolve_loss(loss, self.num_classes),
@@ -251,6 +252,11 @@ class ImageClassifier(keras.Model):
             metrics=list(metrics) if isinstance(metrics, tuple) else metrics,
             **kwargs,
         )
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What a file says of `compile`; a `jit_compile` of "auto" is each backend's own."""
+        config: dict[str, Any] = super().get_compile_config()
+        return {**config, "jit_compile": self._jit_compile} if config else config
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved file says; part of `load_model`."""

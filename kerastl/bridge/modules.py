@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from keras import ops
+
 from kerastl.bridge.call import Call, Weights
 from kerastl.bridge.layouts import Value
 from kerastl.bridge.ops import activations, attention, convolutions, normalization, pooling, shapes
@@ -40,7 +42,7 @@ def batch_norm(call: Call, weights: Weights, module: Any, input: Value) -> Value
     if call.training and tracked is not None:
         seen = normalization.counted(tracked)
         if momentum is None:
-            momentum = 1.0 / seen.data
+            momentum = 1.0 / ops.cast(seen.data, "float32")
     return normalization.batch_norm(
         call,
         input,
