@@ -116,5 +116,6 @@ def _scaled(values: Any, weight: Value | None, bias: Value | None) -> Any:
 
 def counted(tracked: Value) -> Value:
     """The number of batches that batch norm has seen, one more."""
-    tracked.variable.assign(tracked.data + 1)
-    return plain(tracked.data + 1)
+    seen = tracked.data + 1
+    tracked.variable.assign(seen)
+    return plain(seen)

@@ -1,0 +1,120 @@
+"""`kerastl compare`: measures, table, exit codes, and one real run on three backends."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from kerastl.commands import main
+from kerastl.comparison import compare as comparing
+from kerastl.comparison import report
+from kerastl.comparison.measures import BackendRun, StartNumbers, difference
+
+REFERENCE = BackendRun("torch", losses=[2.0, 1.0], step_seconds=0.1, first_step_seconds=1.0)
+NUMBERS = StartNumbers(np.array([[1.0, -4.0]]), {"head": np.array([3.0, 4.0])})
+
+
+def test_differences_are_relative_to_the_reference():
+    run = BackendRun("jax", losses=[2.001, 1.0])
+    numbers = StartNumbers(np.array([[1.0, -4.002]]), {"head": np.array([3.0, 4.01])})
+    found = difference(run, numbers, REFERENCE, NUMBERS)
+    assert found.logits == pytest.approx(0.002 / 4)
+    assert found.loss == pytest.approx(0.0005)
+    assert found.gradient == {"head": pytest.approx(0.01 / 5)}
+    assert found.beyond == ["logits", "gradient"]
+
+
+def test_a_number_that_is_none_is_beyond_tolerance():
+    run = BackendRun("jax", losses=[float("nan"), 1.0])
+    assert "loss" in difference(run, NUMBERS, REFERENCE, NUMBERS).beyond
+
+
+def test_start_numbers_come_back_from_their_file(tmp_path):
+    NUMBERS.save(tmp_path / "torch.npz")
+    again = StartNumbers.load(tmp_path / "torch.npz")
+    np.testing.assert_array_equal(again.logits, NUMBERS.logits)
+    np.testing.assert_array_equal(again.gradients["head"], NUMBERS.gradients["head"])
+
+
+def test_a_row_beyond_tolerance_is_marked_and_a_failed_backend_says_why():
+    off = difference(BackendRun("jax", losses=[2.5, 1.0]), NUMBERS, REFERENCE, NUMBERS)
+    runs = [REFERENCE, BackendRun("jax", losses=[2.5, 1.0]), BackendRun("tensorflow", error="No.")]
+    lines = report.table(runs, {"jax": off}).splitlines()
+    assert "reference" in lines[1]
+    assert "2.5e-01 !" in lines[2]
+    assert "tensorflow failed: No." in lines
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, ["compare", *arguments])
+
+
+@pytest.mark.parametrize(
+    ("backends", "sentence"),
+    [
+        ("torch", "must name two or more"),
+        ("torch,torch", "each once"),
+        ("torch,jx", "Unknown backend 'jx'. Did you mean 'jax'?"),
+    ],
+)
+def test_a_wrong_list_of_backends_is_refused(tmp_path, backends, sentence):
+    result = invoke("--backends", backends, "--output", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert sentence in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_backend_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("kerastl.config.find_spec", lambda name: None if name == "jax" else name)
+    result = invoke("--backends", "torch,jax", "--output", str(tmp_path / "out"))
+    assert result.exit_code == 1
+    assert 'Received: backend=jax. Run `pip install "kerastl[jax]"`.' in result.output
+
+
+def test_a_backend_that_dies_leaves_the_others_and_says_why(tmp_path, monkeypatch):
+    """The process of one backend is killed; what the other measured is kept."""
+    worker = tmp_path / "worker"
+    worker.write_text(
+        "#!/bin/sh\n"
+        'if [ "$4" = jax ]; then kill -9 $$; fi\n'
+        'printf \'{"backend": "%s", "losses": [1.0], "step_seconds": 0.1}\' "$4" '
+        '> "$3/$4.json"\n'
+    )
+    worker.chmod(0o755)
+    monkeypatch.setattr(comparing.sys, "executable", str(worker))
+    folder = tmp_path / "out"
+    folder.mkdir()
+    NUMBERS.save(folder / "torch.npz")
+    result = invoke("--backends", "torch,jax", "--output", str(folder))
+    assert result.exit_code == 1
+    assert "jax failed: Its process was ended by SIGKILL (out of memory?)" in result.output
+    assert "torch" in result.output
+    saved = json.loads((folder / "comparison.json").read_text())
+    assert saved["backends"]["torch"]["losses"] == [1.0]
+    assert "SIGKILL" in saved["backends"]["jax"]["error"]
+
+
+def test_three_backends_agree_on_a_job(tmp_path):
+    folder = tmp_path / "out"
+    result = invoke(
+        *("--data", "digits", "--epochs", "1", "--image-size", "32", "--batch-size", "64"),
+        *("--strategy", "feature-extraction", "--output", str(folder), "--strict"),
+    )
+    assert result.exit_code == 0, result.output
+    saved = json.loads((folder / "comparison.json").read_text())
+    assert saved["reference"] == "torch"
+    assert list(saved["backends"]) == ["torch", "jax", "tensorflow"]
+    for name in ("jax", "tensorflow"):
+        row = saved["backends"][name]
+        assert row["difference"]["beyond"] == []
+        assert row["difference"]["logits"] < 1e-4
+        assert len(row["losses"]) == len(saved["backends"]["torch"]["losses"]) == 17
+        assert row["test_accuracy"] > 0.5
+        assert row["step_seconds"] < row["first_step_seconds"]
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(folder.glob("*.npz"))
+    assert "Differences are relative to torch" in result.output
+    again = invoke("--output", str(folder))
+    assert again.exit_code == 1
+    assert "--overwrite" in again.output
