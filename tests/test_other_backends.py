@@ -1,6 +1,7 @@
 """The tests of `other_backends/` on JAX and on TensorFlow, each in a process of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 HERE = Path(__file__).parent
 
 
-def run_tests(backend, marker, *, seconds):
+def run_tests(backend, marker, *, seconds, only=""):
+    selected = ["-m", marker, "-k", only, str(HERE / "other_backends")]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rA", "-m", marker, str(HERE / "other_backends")],
+        [sys.executable, "-m", "pytest", "-q", "-rA", *selected],
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
@@ -30,7 +32,17 @@ def test_the_bridge_holds_on(backend):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
-def test_all_models_and_one_step_of_every_family_hold_on(backend):
+def test_one_training_step_of_every_family_holds_on(backend):
     done = run_tests(backend, "slow", seconds=3600)
-    print(done.stdout)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_the_logits_of_all_models_hold_on(backend):
+    """Prints the table of differences, one row per model; `-s` shows it."""
+    done = run_tests(backend, "exhaustive or not slow", seconds=7200, only="logits")
+    rows = [line for line in done.stdout.splitlines() if re.match(r"(torchvision|bundled):", line)]
+    print(f"{backend}: largest difference of a logit over the largest logit", *rows, sep="\n")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert len(rows) == 81

@@ -68,7 +68,8 @@ def scaled(model: Any, images: np.ndarray) -> torch.Tensor:
 def logits_of(model: Any, images: np.ndarray) -> np.ndarray:
     """The logits behind the classifier's probabilities."""
     head = model.get_layer("head")
-    return as_numpy(head.logits_of(model.features(images), training=False))
+    pooled = keras.Model(model.inputs, head.input).predict(images, verbose=0)
+    return as_numpy(head.logits_of(pooled, training=False))
 
 
 def variables_and_tensors(model: Any, reference: Any) -> list[tuple[str, Any, torch.Tensor]]:

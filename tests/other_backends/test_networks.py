@@ -35,7 +35,7 @@ def test_logits_are_those_of_the_original(spec):
     check_logits(spec)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "spec", [name for name in list_backbones("torchvision") if name not in FAMILIES]
 )
