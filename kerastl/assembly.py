@@ -61,8 +61,8 @@ def connect(images: Any, block_layers: Sequence[keras.layers.Layer], built: Back
     for layer in block_layers:
         try:
             values = layer(values)
-        except ConversionError:
-            raise
+        except ConversionError as error:
+            raise ConversionError(reason_of(error)) from error
         except ValueError as error:
             raise ValueError(
                 f"`image_size` must be one that {built.spec} can take. Received: "

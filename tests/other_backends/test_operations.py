@@ -247,3 +247,11 @@ def test_an_option_that_is_not_supported_is_named():
     layer = bridged(nn.Conv2d(3, 3, 3, padding=1, padding_mode="reflect"))
     with pytest.raises(ConversionError, match=r"supported only in part .*padding_mode='reflect'"):
         layer(np.zeros((1, 3, 8, 8), "float32"))
+
+
+def test_a_classifier_with_an_unsupported_option_says_so_in_one_sentence():
+    from kerastl import ImageClassifier
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect"), nn.ReLU())
+    with pytest.raises(ConversionError, match=r"^Block 'block0' cannot be converted: [^\n]*$"):
+        ImageClassifier(network, 2, image_size=32)
