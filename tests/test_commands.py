@@ -280,14 +280,19 @@ def test_debug_shows_the_traceback(tmp_path):
     assert isinstance(result.exception, ValueError)
 
 
-def test_a_backend_that_the_backbone_does_not_run_on_is_one_sentence():
-    code = "from kerastl.commands import main\nmain(['run', '--backend', 'jax'])"
+def test_a_backend_that_is_not_installed_is_one_sentence():
+    code = (
+        "import kerastl.config as config\n"
+        "config.find_spec = lambda name: None\n"
+        "from kerastl.commands import main\n"
+        "main(['run', '--backend', 'jax'])"
+    )
     environment = {"PATH": "", "KERAS_BACKEND": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 1
-    assert "Error: `backend` must be" in done.stderr
+    assert 'Received: backend=jax. Run `pip install "kerastl[jax]"`.' in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,8 @@ def test_worker_processes_give_the_same_batches(
     folder: Path, monkeypatch: pytest.MonkeyPatch, backend: str
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", backend)
+    for threaded in ("jax", "tensorflow"):  # which other tests may have loaded
+        monkeypatch.delitem(sys.modules, threaded, raising=False)
     alone, helped = load(f"folder:{folder}"), load(f"folder:{folder}", num_workers=1)
     assert helped.train.persistent_workers
     method = None if helped.train.multiprocessing_context is None else "forkserver"

@@ -179,6 +179,6 @@ def test_moving_averages_are_what_is_saved(config, tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
-def test_torch_backbones_need_the_torch_backend(config, backend):
-    with pytest.raises(ValueError, match="`backend` must be torch for bundled:efficientnet_lite0"):
+def test_a_process_that_runs_torch_refuses_another_backend(config, backend):
+    with pytest.raises(ValueError, match="`backend` must be 'torch', which Keras already runs on"):
         training.run(replace(config, backend=backend), echo=quiet)

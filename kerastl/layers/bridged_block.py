@@ -85,12 +85,14 @@ class TorchBlock(keras.layers.Layer):
         self._image_shape = tuple(inputs.shape[1:])
         try:
             spec = super().compute_output_spec(inputs)
-        except ConversionError:
-            raise
         except Exception as error:
-            reason = str(error).strip().split("\n")[0]
+            # Keras puts words of its own in front.
+            reason = str(error).rpartition("Error encountered: ")[2].strip()
+            if isinstance(error, ConversionError):
+                raise ConversionError(reason) from error
             raise ValueError(
-                f"Block {self.name!r} cannot take an input of shape {inputs.shape} ({reason})."
+                f"Block {self.name!r} cannot take an input of shape {inputs.shape} "
+                f"({reason.partition(chr(10))[0]})."
             ) from error
         if 0 in spec.shape:
             raise ValueError(
