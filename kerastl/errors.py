@@ -56,7 +56,10 @@ def unknown_name(
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, on one line: Keras wraps the words of a failed layer, in bold.
+    """What an error says, on one line, without the words that Keras puts around it.
+
+    Keras sets the words of a failed layer in bold, and puts "Error encountered"
+    before those of a layer whose output has no shape.
 
     Example:
 
@@ -64,4 +67,5 @@ def reason_of(error: Exception) -> str:
     'Too small.'
     """
     bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
-    return " ".join((bold.group(1) if bold else str(error)).split())
+    words = " ".join((bold.group(1) if bold else str(error)).split())
+    return words.rpartition("Error encountered: ")[2]

@@ -12,7 +12,7 @@ from kerastl.backbones.base import BackbonePart
 from kerastl.bridge.call import Call
 from kerastl.bridge.graph import BridgedGraph
 from kerastl.bridge.layouts import Value, image, plain
-from kerastl.errors import ConversionError
+from kerastl.errors import ConversionError, reason_of
 from kerastl.layers.variables import flat_name, load_named, save_named
 
 
@@ -86,13 +86,11 @@ class TorchBlock(keras.layers.Layer):
         try:
             spec = super().compute_output_spec(inputs)
         except Exception as error:
-            # Keras puts words of its own in front.
-            reason = str(error).rpartition("Error encountered: ")[2].strip()
             if isinstance(error, ConversionError):
-                raise ConversionError(reason) from error
+                raise
             raise ValueError(
                 f"Block {self.name!r} cannot take an input of shape {inputs.shape} "
-                f"({reason.partition(chr(10))[0]})."
+                f"({reason_of(error)})."
             ) from error
         if 0 in spec.shape:
             raise ValueError(
