@@ -30,10 +30,10 @@ def test_the_bridge_holds_on(backend):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_one_training_step_of_every_family_holds_on(backend):
-    done = run_tests(backend, "slow", seconds=3600)
+    done = run_tests(backend, "exhaustive", seconds=3600, only="training_step")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 

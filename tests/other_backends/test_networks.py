@@ -11,7 +11,8 @@ from small_models import TORCHVISION_FAMILIES, TORCHVISION_SIZE, TORCHVISION_SIZ
 from kerastl import list_backbones
 
 FAMILIES = [*(f"torchvision:{name}" for name in TORCHVISION_FAMILIES), "bundled:efficientnet_lite0"]
-# Compiling a backward pass takes most of a test's time: the others are slow tests.
+# The others are not settled yet: in float32 rounding flips gates of deep ReLU networks on
+# every batch, and the comparison has to be made in float64.
 QUICK = {"torchvision:resnet18", "torchvision:vit_b_32", "torchvision:shufflenet_v2_x0_5"}
 
 
@@ -45,7 +46,10 @@ def test_logits_of_every_other_model_are_those_of_the_original(spec):
 
 @pytest.mark.parametrize(
     "spec",
-    [spec if spec in QUICK else pytest.param(spec, marks=pytest.mark.slow) for spec in FAMILIES],
+    [
+        spec if spec in QUICK else pytest.param(spec, marks=pytest.mark.exhaustive)
+        for spec in FAMILIES
+    ],
 )
 def test_a_training_step_has_torchs_loss_gradients_and_statistics(spec):
     """On one of four batches: rounding can flip the gate of a ReLU.
