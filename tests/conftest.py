@@ -12,7 +12,7 @@ import pytest
 import torch
 
 # These run in processes of their own, started by test_other_backends.py.
-collect_ignore = ["other_backends"] if os.environ["KERAS_BACKEND"] == "torch" else []
+collect_ignore = ["other_backends", "in_float64"] if os.environ["KERAS_BACKEND"] == "torch" else []
 
 torch.set_num_threads(2)
 

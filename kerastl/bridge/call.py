@@ -32,6 +32,12 @@ class Call:
         return ops.cast(tensor, self.compute_dtype)
 
 
+def in_full(tensor: Any) -> Any:
+    """The tensor in float32, float64 as it is: what norms and softmax compute in."""
+    precise = keras.backend.standardize_dtype(tensor.dtype) == "float64"
+    return tensor if precise else ops.cast(tensor, "float32")
+
+
 @dataclass(frozen=True)
 class Weights:
     """The parameters and buffers of one module, by their own names.

@@ -42,7 +42,7 @@ def batch_norm(call: Call, weights: Weights, module: Any, input: Value) -> Value
     if call.training and tracked is not None:
         seen = normalization.counted(tracked)
         if momentum is None:
-            momentum = 1.0 / ops.cast(seen.data, "float32")
+            momentum = 1.0 / ops.cast(seen.data, weights["running_mean"].data.dtype)
     return normalization.batch_norm(
         call,
         input,

@@ -32,14 +32,19 @@ class Reference(nn.Module):
         return self.head(images)
 
 
-def build(spec: Any, *, image_size: int, num_classes: int = 4, **kwargs: Any) -> Any:
-    """A classifier without random parts, the same in torch, and what scales its pixels."""
+def build(spec: Any, *, image_size: int, num_classes: int = 4, dtype: str = "float32") -> Any:
+    """A classifier without random parts, and the same in torch; both compute in `dtype`."""
     torch.manual_seed(0)
-    backbone = registry.build_any(spec, weights=None, image_size=image_size, **kwargs)
+    backbone = registry.build_any(spec, weights=None, image_size=image_size)
     for part in backbone.parts:
         _randomize_statistics(part.network)
     copies = [copy.deepcopy(part) for part in backbone.parts]
-    model = ImageClassifier(backbone, num_classes)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)
+    try:
+        model = ImageClassifier(backbone, num_classes)
+    finally:
+        keras.config.set_dtype_policy(before)
     random_parts.switch_off(model)
     logits = model.get_layer("head").logits
     reference = Reference(copies, logits.kernel.shape[0], num_classes)
@@ -50,7 +55,7 @@ def build(spec: Any, *, image_size: int, num_classes: int = 4, **kwargs: Any) ->
     with torch.no_grad():
         reference.head.weight.copy_(torch.from_numpy(as_numpy(logits.kernel).T.copy()))
         reference.head.bias.copy_(torch.from_numpy(as_numpy(logits.bias).copy()))
-    return model, reference
+    return model, reference.to(getattr(torch, str(keras.DTypePolicy(dtype).variable_dtype)))
 
 
 def pixels(count: int, size: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +67,9 @@ def pixels(count: int, size: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndar
 def scaled(model: Any, images: np.ndarray) -> torch.Tensor:
     """Images as the network takes them, `(batch, 3, height, width)`."""
     values = as_numpy(model.get_layer("preprocessing")(images))
-    return torch.from_numpy(values.copy()).permute(0, 3, 1, 2)
+    precise = model.get_layer(model.block_names[0]).variable_dtype == "float64"
+    images = torch.from_numpy(values.astype("float64" if precise else "float32"))
+    return images.permute(0, 3, 1, 2)
 
 
 def logits_of(model: Any, images: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerastl.bridge.call import Call
+from kerastl.bridge.call import Call, in_full
 from kerastl.bridge.layouts import Value, aligned
 
 Operation = Callable[..., Any]
@@ -84,8 +84,7 @@ def softmax(
     """Shares along an axis that sum to 1, computed in float32."""
     if dim is None or dtype is not None:
         raise NotImplementedError("softmax without dim, or with dtype")
-    values = ops.cast(input.data, "float32")
-    shares = ops.softmax(values, axis=input.position(dim))
+    shares = ops.softmax(in_full(input.data), axis=input.position(dim))
     return input.like(ops.cast(shares, input.data.dtype))
 
 

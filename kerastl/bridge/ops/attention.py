@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerastl.bridge.call import Call, Weights
+from kerastl.bridge.call import Call, Weights, in_full
 from kerastl.bridge.layouts import Value, plain
 from kerastl.bridge.ops.activations import dropout
 from kerastl.bridge.ops.convolutions import linear
@@ -119,8 +119,8 @@ def shifted_window_attention(
     # === Projections ===
     if logit_scale is not None and qkv_bias is not None:
         # The second version's keys have no bias.
-        has_bias = np.repeat(np.array([1, 0, 1], "float32"), channels)
-        qkv_bias = plain(qkv_bias.data * has_bias)
+        has_bias = np.repeat([1.0, 0.0, 1.0], channels)
+        qkv_bias = plain(qkv_bias.data * ops.cast(has_bias, qkv_bias.data.dtype))
     projected = linear(call, tokens, qkv_weight, qkv_bias).data
     query, key, value = (_heads(part, num_heads) for part in ops.split(projected, 3, axis=-1))
     # === Scores ===
@@ -186,7 +186,7 @@ def _joined(heads: Any) -> Any:
 
 
 def _softmax(scores: Any) -> Any:
-    return ops.cast(ops.softmax(ops.cast(scores, "float32"), axis=-1), scores.dtype)
+    return ops.cast(ops.softmax(in_full(scores), axis=-1), scores.dtype)
 
 
 def _unit(vectors: Any) -> Any:
@@ -229,7 +229,7 @@ def _region_mask(
             count += 1
     grid = regions.reshape(padded[0] // window[0], window[0], padded[1] // window[1], window[1])
     flat = grid.transpose(0, 2, 1, 3).reshape(-1, window[0] * window[1])
-    return np.where(flat[:, None, :] != flat[:, :, None], -100.0, 0.0).astype("float32")
+    return np.where(flat[:, None, :] != flat[:, :, None], -100.0, 0.0)
 
 
 def _regions(window: int, shift: int) -> tuple[slice, slice, slice]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from kerastl.bridge.call import Call
+from kerastl.bridge.call import Call, in_full
 from kerastl.bridge.layouts import Value, plain
 
 
@@ -27,7 +27,7 @@ def batch_norm(
     Training moves the statistics as torch does: towards the batch's mean and
     its unbiased variance, by `momentum`.
     """
-    images = ops.cast(input.data, "float32")
+    images = in_full(input.data)
     channel = input.position(1)
     shape = [-1 if axis == channel else 1 for axis in range(input.ndim)]
     others = [axis for axis in range(input.ndim) if axis != channel]
@@ -36,7 +36,7 @@ def batch_norm(
         centered = images - ops.reshape(mean, shape)
         variance = ops.mean(ops.square(centered), axis=others)
         if running_mean is not None and running_var is not None:
-            count = ops.cast(ops.size(images) / ops.size(mean), "float32")
+            count = ops.cast(ops.size(images) / ops.size(mean), images.dtype)
             unbiased = variance * (count / (count - 1.0))
             _move(running_mean, mean, momentum)
             _move(running_var, unbiased, momentum)
@@ -69,7 +69,7 @@ def layer_norm(
     count = len(normalized_shape)
     last = range(input.ndim - count, input.ndim)
     axes = (*(axis for axis in input.axes if axis not in last), *last)
-    values = ops.cast(input.standing(axes), "float32")
+    values = in_full(input.standing(axes))
     outputs = _standardized(values, list(range(-count, 0)), eps)
     return Value(ops.cast(_scaled(outputs, weight, bias), input.data.dtype), axes)
 
@@ -84,7 +84,7 @@ def group_norm(
 ) -> Value:
     """Normalize each image over its groups of channels."""
     axes = (0, *range(2, input.ndim), 1)
-    values = ops.cast(input.standing(axes), "float32")
+    values = in_full(input.standing(axes))
     sizes = ops.shape(values)
     grouped = ops.reshape(values, (-1, *sizes[1:-1], num_groups, sizes[-1] // num_groups))
     over = [*range(1, input.ndim - 1), input.ndim]

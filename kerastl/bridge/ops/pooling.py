@@ -66,7 +66,7 @@ def avg_pool2d(
     if divisor_override:
         counts = np.full_like(counts, divisor_override)
     if (counts != area).any():
-        scale = (area / counts).astype("float32")[None, :, :, None]
+        scale = (area / counts)[None, :, :, None]
         means = means * ops.cast(scale, means.dtype)
     return image(means)
 
@@ -109,7 +109,7 @@ def _sizes(input: Value) -> tuple[int, ...]:
 
 def _share(size: int, target: int) -> np.ndarray:
     """Weight of each input in each output, `(target, size)`: rows sum to 1."""
-    weights = np.zeros((target, size), "float32")
+    weights = np.zeros((target, size))
     for index in range(target):
         start, end = index * size // target, -(-(index + 1) * size // target)
         weights[index, start:end] = 1 / (end - start)
