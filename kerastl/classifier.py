@@ -17,6 +17,9 @@ from kerastl.backbones.registry import build_any
 from kerastl.blocks import HEAD, Block, select
 from kerastl.layers.head import ClassificationHead
 from kerastl.layers.preprocessing import ImagePreprocessing
+from kerastl.prefix import caching
+from kerastl.prefix.boundary import layers_after, run_layers
+from kerastl.prefix.decision import CacheLimits, CacheWishes
 from kerastl.saving import FORMAT, backbone_to_reload, preprocessing_from, resizing_from, versions
 
 _RESIZE_MODES = ("crop", "squash", "pad")
@@ -111,6 +114,9 @@ class ImageClassifier(keras.Model):
         self._pooling = pooling
         self._can_reload = built.can_reload
         self._block_names = (*(layer.name for layer in block_layers), HEAD)
+        self._prefix_cache = caching.PrefixCache()
+        self._running_prefix: Any = None
+        self.cache_report = "not used: nothing was trained"
         self._variables_of = rates.BlockVariables(
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
         )
@@ -193,6 +199,10 @@ class ImageClassifier(keras.Model):
             optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
 
     def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
+        if self._running_prefix is not None:
+            fitting.check_can_freeze_within_fit()
+            self._running_prefix.stop()
+            self._running_prefix = None
         for name in names:
             self.get_layer(name).trainable = value
         self.train_function = None  # a compiled step has the old set in it
@@ -208,11 +218,7 @@ class ImageClassifier(keras.Model):
         """
         layers = [layer for layer in self.layers[1:] if layer.name != HEAD]
         with _no_gradients():
-            values = keras.ops.convert_to_tensor(images)
-            for layer in layers:
-                is_block = layer.name in self.block_names
-                values = layer(values, training=False) if is_block else layer(values)
-        return values
+            return run_layers(self, layers, keras.ops.convert_to_tensor(images), training=False)
 
     def compile(
         self,
@@ -276,13 +282,37 @@ class ImageClassifier(keras.Model):
 
         return plan_table(block_plan(self, total_steps))
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """As `keras.Model.fit`.
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        cache: str | bool = "auto",
+        cache_views: int = 1,
+        cache_limits: CacheLimits | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.fit`, with the frozen blocks at the input side computed once.
+
+        What the unbroken run of frozen blocks at the input side gives for an
+        image is kept for later epochs, where the image is known to be the same
+        in each: arrays, and `load_data` without random augmentation.
+        `cache_report` says what was done, and why.
 
         The rate of every block is logged as `learning_rate/<block>`. A loss
         that is not finite stops the training and brings the weights of the
         last finished epoch back. `class_weight` works with a torch
         `DataLoader` too.
+
+        Args:
+            x: As in Keras.
+            y: As in Keras.
+            cache: "auto", "memory", "disk" or False. "memory" and "disk" take
+                any `DataLoader` of numbered images at its word.
+            cache_views: Where images change at random: views of each that are
+                kept and taken in turns, one per epoch.
+            cache_limits: The most that the cache may take.
+            **kwargs: As in Keras.
 
         Raises:
             ValueError: If a block that trains has no rate, or labels are out
@@ -291,8 +321,35 @@ class ImageClassifier(keras.Model):
         """
         self._assert_compile_called("fit")
         rates.ready_for_fit(self)
+        wishes = CacheWishes.checked(cache, cache_views, cache_limits)
         x, kwargs = fitting.prepare(self, x, y, kwargs)
-        return super().fit(x, y, **kwargs)
+        prepared = caching.prepare(self, x, y, kwargs, wishes, self._prefix_cache)
+        self.cache_report = prepared.report
+        self._running_prefix = prepared.prefix
+        try:
+            return super().fit(prepared.x, prepared.y, **prepared.options)
+        finally:
+            self._running_prefix = None
+
+    def clear_cache(self) -> None:
+        """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""
+        self._prefix_cache.clear()
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """As in Keras; a dict of a layer's name to its output goes on from there."""
+        if isinstance(inputs, Mapping):
+            ((name, values),) = inputs.items()
+        elif fitting.takes_prefix_apart(inputs, self._running_prefix):
+            name = self._running_prefix.boundary.layer
+            outputs = self._running_prefix.function(inputs)
+            values = outputs[0] if len(outputs) == 1 else outputs
+        else:
+            return super().call(inputs, training=training, mask=mask)
+        return run_layers(self, layers_after(self, name), values, training=training)
+
+    def _assert_input_compatibility(self, *args: Any) -> None:
+        if not isinstance(args[0], Mapping):
+            super()._assert_input_compatibility(*args)
 
     def compute_loss(
         self,

@@ -124,6 +124,29 @@ def _is_data_loader(x: Any) -> bool:
     return isinstance(x, DataLoader)
 
 
+def check_can_freeze_within_fit() -> None:
+    """Refuse to change the set of frozen blocks under a compiled training step.
+
+    Raises:
+        RuntimeError: On JAX and TensorFlow.
+    """
+    backend = keras.backend.backend()
+    if backend != "torch":
+        raise RuntimeError(
+            f"`freeze` and `unfreeze` within `fit` need the torch backend. Received: {backend}, "
+            "whose training step is compiled. Call them between two calls of `fit`."
+        )
+
+
+def takes_prefix_apart(images: Any, prefix: Any) -> bool:
+    """Whether a running `fit` computes the frozen prefix of these images outside the graph."""
+    return (
+        prefix is not None
+        and keras.backend.backend() == "torch"
+        and not getattr(images, "is_meta", False)
+    )
+
+
 class _WeightedCollate:
     """Adds a weight per image to each batch, by its label."""
 
@@ -137,6 +160,9 @@ class _WeightedCollate:
         images, labels = self._collate(samples)
         weights = [self._weights.get(int(label), 1.0) for label in labels]
         return images, labels, torch.tensor(weights, dtype=torch.float32)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._collate!r}, {self._weights})"
 
 
 def _weighted(loader: Any, class_weight: Mapping[int, float]) -> Any:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = ("torch", "jax", "tensorflow")
 SCRIPT = Path(__file__).parent / "moving.py"
 

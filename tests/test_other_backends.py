@@ -31,6 +31,7 @@ def test_the_bridge_holds_on(backend):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_training_is_torchs_in_float64_on(backend):
     done = run_tests(backend, "not exhaustive", seconds=600, folder="in_float64")

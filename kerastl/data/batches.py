@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -28,7 +29,10 @@ class ImageDataset(Dataset[tuple[np.ndarray, int]]):
         labels: Class of each image, int64, `(images,)`.
         classes: Name of each class, as torchvision's data sets have it.
         can_fork: Whether the images can be read in a forked process.
+        repeats: True: an image is the same each time.
     """
+
+    repeats = True
 
     def __init__(
         self,
@@ -46,6 +50,14 @@ class ImageDataset(Dataset[tuple[np.ndarray, int]]):
 
     def __len__(self) -> int:
         return len(self._indices)
+
+    def fingerprint(self) -> str:
+        """A digest of the images, their order, their size and their labels."""
+        digest = hashlib.blake2b(repr(self._settings).encode(), digest_size=16)
+        digest.update(self._indices.tobytes())
+        digest.update(self.labels.tobytes())
+        digest.update(self._items.fingerprint(self._indices).encode())
+        return digest.hexdigest()
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
         with quiet_decoding():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,9 @@ class ImageItems(Protocol):
     def image(self, index: int, *, background: Color) -> Image.Image:
         """The image at `index`, of mode "RGB"."""
 
+    def fingerprint(self, indices: np.ndarray) -> str:
+        """Something that changes when one of these images does."""
+
 
 @dataclass(frozen=True)
 class FileItems:
@@ -49,6 +54,14 @@ class FileItems:
         """The image at `index`, of mode "RGB"."""
         return decoded(self.paths[index], background=background)
 
+    def fingerprint(self, indices: np.ndarray) -> str:
+        """A digest of path, size and time of change of the files; none is opened."""
+        digest = hashlib.blake2b(digest_size=16)
+        for index in indices:
+            about = os.stat(self.paths[index])
+            digest.update(f"{self.paths[index]} {about.st_size} {about.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class ArrayItems:
@@ -70,6 +83,13 @@ class ArrayItems:
     def image(self, index: int, *, background: Color) -> Image.Image:
         """The image at `index`, of mode "RGB"; arrays have no transparency."""
         return Image.fromarray(self.images[index])
+
+    def fingerprint(self, indices: np.ndarray) -> str:
+        """A digest of every pixel."""
+        digest = hashlib.blake2b(digest_size=16)
+        for index in indices:
+            digest.update(self.images[index].tobytes())
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

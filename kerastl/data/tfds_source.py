@@ -27,12 +27,19 @@ _LABELS_AT_ONCE = 256
 class RecordItems:
     """The records of one split.
 
+    Args:
+        records: Undecoded, by number.
+        about: Folder of the set and name of the split.
+        image_key: Name of the feature that is the image.
+        label_key: Name of the feature that is its class.
+
     Attributes:
         labels: Class of each image, int64, `(images,)`.
     """
 
-    def __init__(self, records: Any, *, image_key: str, label_key: str) -> None:
+    def __init__(self, records: Any, about: str, *, image_key: str, label_key: str) -> None:
         self._records = records
+        self._about = about
         self._image_key = image_key
         labels: list[int] = []
         for start in range(0, len(records), _LABELS_AT_ONCE):
@@ -48,6 +55,10 @@ class RecordItems:
     def image(self, index: int, *, background: Color) -> Image.Image:
         """The image at `index`, of mode "RGB"."""
         return decoded(bytes(self._records[index][self._image_key]), background=background)
+
+    def fingerprint(self, indices: np.ndarray) -> str:
+        """Which split of which prepared set it is; sets are not changed in place."""
+        return self._about
 
 
 def read_source(spec: DataSpec) -> SourceData:
@@ -81,7 +92,8 @@ def read_source(spec: DataSpec) -> SourceData:
                 f"{builder.info.file_format.value} in {os.fspath(builder.data_path)!r}. "
                 f"Prepare it again: tfds build {spec.name} --file_format=array_record"
             ) from error
-        items = RecordItems(records, image_key=image_key, label_key=label_key)
+        about = f"{os.fspath(builder.data_path)} {split}"
+        items = RecordItems(records, about, image_key=image_key, label_key=label_key)
         # Contests publish test images whose labels are all -1.
         if part == "train" or (items.labels >= 0).all():
             parts[part] = items

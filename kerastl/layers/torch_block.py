@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -78,6 +79,28 @@ class TorchBlock(keras.layers.Layer):
                 outputs = torch.func.functional_call(self._module, values, (images,))
         outputs = _permuted(outputs, (0, 2, 3, 1), self.part.output_layout)
         return keras.ops.cast(outputs, self.compute_dtype)
+
+    def inference_call(self, network: nn.Module) -> Callable[[Any], Any]:
+        """What `call` does in inference mode, with another network in the module's place.
+
+        Args:
+            network: The same function as the module's, without gradients. It is
+                changed: convolutions and matrix products get the type that
+                this layer computes in.
+        """
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                module.to(dtype=getattr(torch, self.compute_dtype))
+        network = network.to(memory_format=torch.channels_last)
+
+        def call(inputs: Any) -> Any:
+            images = _permuted(inputs, (0, 3, 1, 2), self.part.input_layout)
+            with self._autocast(images):
+                outputs = network(keras.ops.cast(images, self.compute_dtype))
+            outputs = _permuted(outputs, (0, 2, 3, 1), self.part.output_layout)
+            return keras.ops.cast(outputs, self.compute_dtype)
+
+        return call
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         shape = tuple(2 if axis is None else axis for axis in inputs.shape)

@@ -1,0 +1,1 @@
+"""The frozen prefix as a pure function, computed once per image and kept."""

@@ -1,0 +1,212 @@
+"""Keras data adapters whose batches hold what passes the boundary in the images' place.
+
+The order of the images, their weights, the last partial batch and the number
+of steps come from Keras's own adapter or the user's loader, which make batches
+of image numbers here: so they are what they would be without the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters import get_data_adapter
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+
+from kerastl.prefix.features import BoundaryFeatures, LabelRows, as_tensor
+from kerastl.prefix.sources import ArraySource, LoaderSource, numbered, numbers_only
+
+
+class _BoundaryAdapter(DataAdapter):
+    """What both kinds of source share.
+
+    Args:
+        inner: Keras's adapter of the numbers, or of the user's loader.
+        features: The store and the function behind it.
+    """
+
+    def __init__(self, inner: Any, features: BoundaryFeatures) -> None:
+        self._inner = inner
+        self._features = features
+
+    def batches(self) -> Iterator[tuple[Any, ...]]:
+        """One epoch of `(features, labels, ...)`.
+
+        The iterator behind it is made at once, and not with the first batch: a
+        loader draws a random number when it is, as it would without the cache.
+        """
+        raise NotImplementedError
+
+    def get_torch_dataloader(self) -> Any:
+        return _Iterable(self)
+
+    def get_numpy_iterator(self) -> Iterator[tuple[Any, ...]]:
+        return self.batches()
+
+    def get_jax_iterator(self) -> Iterator[tuple[Any, ...]]:
+        return self.batches()
+
+    def get_tf_dataset(self) -> Any:
+        import tensorflow as tf
+
+        first = next(self.batches())
+        signature = keras.tree.map_structure(
+            lambda value: tf.TensorSpec((None, *value.shape[1:]), value.dtype), first
+        )
+        return tf.data.Dataset.from_generator(self.batches, output_signature=signature)
+
+    @property
+    def num_batches(self) -> int | None:
+        count: int | None = self._inner.num_batches
+        return count
+
+    @property
+    def batch_size(self) -> int | None:
+        size: int | None = self._inner.batch_size
+        return size
+
+    @property
+    def has_partial_batch(self) -> bool | None:
+        found: bool | None = self._inner.has_partial_batch
+        return found
+
+    @property
+    def partial_batch_size(self) -> int | None:
+        size: int | None = self._inner.partial_batch_size
+        return size
+
+
+class _Iterable:
+    """A new epoch each time it is iterated."""
+
+    def __init__(self, adapter: _BoundaryAdapter) -> None:
+        self._adapter = adapter
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self._adapter.batches()
+
+
+class ArrayBatches(_BoundaryAdapter):
+    """Batches of arrays.
+
+    Args:
+        source: The images.
+        numbers: Which of them, in the order of `y`.
+        features: The store and the function behind it.
+        y: Labels.
+        **options: Of Keras's own adapter: `sample_weight`, `batch_size`,
+            `shuffle` and so on.
+    """
+
+    def __init__(
+        self, source: ArraySource, numbers: Any, features: BoundaryFeatures, y: Any, **options: Any
+    ) -> None:
+        super().__init__(get_data_adapter(numbers, y, **options), features)
+        self._source = source
+        self._tf_dataset: Any = None
+
+    def batches(self) -> Iterator[tuple[Any, ...]]:
+        return self._converted(iter(self._numbered_batches()))
+
+    def _converted(self, numbered_batches: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
+        for batch in numbered_batches:
+            numbers = np.asarray(keras.ops.convert_to_numpy(batch[0]))
+            if self._features.is_on:
+                yield (self._features.of(numbers, self._source.pixels), *batch[1:])
+            else:
+                yield (as_tensor(self._source.pixels(numbers)), *batch[1:])
+
+    def _numbered_batches(self) -> Any:
+        backend = keras.backend.backend()
+        if backend == "torch":
+            return self._inner.get_torch_dataloader()
+        if backend == "jax":
+            return self._inner.get_jax_iterator()
+        if self._tf_dataset is None:
+            self._tf_dataset = self._inner.get_tf_dataset()
+        return self._tf_dataset.as_numpy_iterator()
+
+
+class LoaderBatches(_BoundaryAdapter):
+    """Batches of a torch `DataLoader`.
+
+    While images are missing from the store, its own worker processes read
+    them; after that, batches are numbers and no image is read.
+
+    Args:
+        source: The loader.
+        features: The store and the function behind it.
+        labels: What came with the images that are in the store.
+    """
+
+    def __init__(self, source: LoaderSource, features: BoundaryFeatures, labels: LabelRows) -> None:
+        super().__init__(get_data_adapter(source.loader), features)
+        self._loader = source.loader
+        self._labels = labels
+        self._reading: Any = None
+
+    def batches(self) -> Iterator[tuple[Any, ...]]:
+        if self._features.is_on and self._features.view_is_known:
+            self._reading = None  # ends its worker processes
+            return self._from_store(numbers_only(self._loader))
+        if self._reading is None:
+            self._reading = numbered(self._loader)
+        return self._while_reading(iter(self._reading))
+
+    def _while_reading(self, numbered_batches: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
+        for numbers, batch in numbered_batches:
+            yield self._with_features(numbers, batch)
+
+    def _from_store(self, numbers_of_batches: Iterator[np.ndarray]) -> Iterator[tuple[Any, ...]]:
+        for numbers in numbers_of_batches:
+            if self._features.is_on and self._features.view_is_known:
+                rows = self._features.rows(numbers)
+                columns = [as_tensor(column) for column in self._labels.get(rows)]
+                yield (self._features.of(numbers, self._pixels), *columns)
+            else:
+                yield self._with_features(numbers, self._read(numbers))
+
+    def _with_features(self, numbers: np.ndarray, batch: Any) -> tuple[Any, ...]:
+        images, *columns = _checked(batch, len(numbers))
+        if not self._features.is_on:
+            return tuple(_for_backend(value) for value in (images, *columns))
+        self._labels.put(self._features.rows(numbers), columns)
+        order = {int(number): position for position, number in enumerate(numbers)}
+        features = self._features.of(
+            numbers, lambda missing: images[[order[int(number)] for number in missing]]
+        )
+        return (features, *(_for_backend(column) for column in columns))
+
+    def _read(self, numbers: np.ndarray) -> Any:
+        """Some images and what comes with them, read in this process."""
+        return self._loader.collate_fn([self._loader.dataset[int(number)] for number in numbers])
+
+    def _pixels(self, numbers: np.ndarray) -> Any:
+        return self._read(numbers)[0]
+
+
+def _checked(batch: Any, count: int) -> tuple[Any, ...]:
+    """A batch as a tuple of tensors with one entry per image.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    is_sequence = isinstance(batch, list | tuple) and len(batch) >= 2
+    if not is_sequence or any(len(getattr(each, "shape", ())) < 1 for each in batch):
+        raise ValueError(
+            "`cache` needs batches (images, labels) of tensors. Received: a DataLoader that gives "
+            f"{type(batch).__name__}. Say cache=False."
+        )
+    sizes = {int(each.shape[0]) for each in batch}
+    if sizes != {count}:
+        raise ValueError(
+            f"`cache` needs batches with one entry per image. Received: sizes {sorted(sizes)} for "
+            f"{count} images. Say cache=False."
+        )
+    return tuple(batch)
+
+
+def _for_backend(tensor: Any) -> Any:
+    return tensor if keras.backend.backend() == "torch" else np.asarray(tensor)

@@ -1,0 +1,276 @@
+"""One `fit` with its frozen prefix computed apart: what is kept, and when it is dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters.array_slicing import train_validation_split
+
+from kerastl.prefix.adapters import ArrayBatches, LoaderBatches
+from kerastl.prefix.boundary import Boundary, boundary_of
+from kerastl.prefix.decision import CacheDecision, CacheWishes, decide, views_of
+from kerastl.prefix.features import BoundaryFeatures, LabelRows
+from kerastl.prefix.functions import (
+    PrefixFunction,
+    prefix_function,
+    weights_digest,
+    weights_stamp,
+)
+from kerastl.prefix.sources import ImageSource, LoaderSource, array_source, loader_source
+from kerastl.prefix.store import FeatureStore
+
+
+@dataclass
+class RunningPrefix:
+    """The frozen prefix of a running `fit`.
+
+    Attributes:
+        boundary: Where it ends.
+        function: What computes it.
+        features: What is kept of each data source.
+    """
+
+    boundary: Boundary
+    function: PrefixFunction
+    features: list[BoundaryFeatures] = field(default_factory=list)
+
+    def stop(self) -> None:
+        """Go on with the images themselves: the set of frozen blocks has changed."""
+        for features in self.features:
+            features.is_on = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of one data source in a running `fit`."""
+
+    features: BoundaryFeatures
+    labels: LabelRows
+
+
+class PrefixCache:
+    """What a model keeps between two calls of `fit`."""
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._rows: dict[str, tuple[FeatureStore, LabelRows, ImageSource]] = {}
+        self._used: set[str] = set()
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._key = ""
+        self._rows = {}
+
+    def open(self, key: str) -> None:
+        """Begin a `fit`; another key than the last one's drops everything.
+
+        Args:
+            key: Boundary, weights before it, type and image size.
+        """
+        if key != self._key:
+            self.clear()
+            self._key = key
+        self._used = set()
+
+    def features(
+        self, source: ImageSource, prefix: RunningPrefix, decision: CacheDecision, *, views: int
+    ) -> Kept:
+        """The rows of a source: those of an earlier `fit` on the same data, or new ones.
+
+        Raises:
+            OSError: If the disk has no room for them.
+        """
+        name = f"{source.fingerprint()} x {views}"
+        if name not in self._rows:
+            count = source.num_images * views
+            store = FeatureStore(prefix.boundary, count, on_disk=decision.place == "disk")
+            # With the source, so that no other data set can get its identity.
+            self._rows[name] = (store, LabelRows(count), source)
+        self._used.add(name)
+        store, labels, _ = self._rows[name]
+        features = BoundaryFeatures(
+            prefix.boundary, store, prefix.function, num_images=source.num_images, views=views
+        )
+        prefix.features.append(features)
+        return Kept(features, labels)
+
+    def drop_unused(self) -> None:
+        """Drop the rows of data that this `fit` does not use."""
+        self._rows = {name: rows for name, rows in self._rows.items() if name in self._used}
+
+
+class WatchPrefix(keras.callbacks.Callback):
+    """Turns the views, and drops what was computed with weights that are no longer there.
+
+    Args:
+        prefix: The prefix of this `fit`.
+        cache: What the model keeps.
+    """
+
+    def __init__(self, prefix: RunningPrefix, cache: PrefixCache) -> None:
+        super().__init__()
+        self._prefix = prefix
+        self._cache = cache
+        self._stamp: Any = None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._stamp = weights_stamp(self.model, self._prefix.boundary)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for features in self._prefix.features:
+            features.view = epoch % features.views
+        stamp = weights_stamp(self.model, self._prefix.boundary)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._cache.clear()
+            self._prefix.function = prefix_function(self.model, self._prefix.boundary)
+            for features in self._prefix.features:
+                features.restart(self._prefix.function)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A call of `keras.Model.fit` with the prefix taken out, where that is possible.
+
+    Attributes:
+        x: Its first argument.
+        y: Its second argument.
+        options: The others.
+        prefix: The frozen prefix, or None where the first block trains.
+        report: What is kept or why not, one line.
+    """
+
+    x: Any
+    y: Any
+    options: dict[str, Any]
+    prefix: RunningPrefix | None
+    report: str
+
+
+def planned(model: Any, x: Any, validation: Any, wishes: CacheWishes, *, epochs: int) -> str:
+    """What `fit` would do, in one line, without doing it."""
+    boundary, room = boundary_of(model), wishes.limits.room()
+    parts = [decide(boundary, source_of(x), wishes, room, epochs=epochs)]
+    if validation is not None:
+        parts.append(decide(boundary, _validation_source(validation), wishes, room, epochs=epochs))
+    return _report(parts)
+
+
+def prepare(
+    model: Any, x: Any, y: Any, options: Mapping[str, Any], wishes: CacheWishes, cache: PrefixCache
+) -> Prepared:
+    """Take the frozen prefix out of a call of `fit`.
+
+    Args:
+        model: The classifier.
+        x: First argument of `fit`.
+        y: Second argument of `fit`.
+        options: The others.
+        wishes: What the user asked for.
+        cache: What the model keeps; brought up to date.
+    """
+    options = dict(options)
+    boundary, room = boundary_of(model), wishes.limits.room()
+    epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
+    train = source_of(x)
+    held_out = _validation_source(options.get("validation_data"))
+    parts = [decide(boundary, train, wishes, room, epochs=epochs)]
+    if options.get("validation_data") is not None:
+        parts.append(decide(boundary, held_out, wishes, room, epochs=epochs))
+    if boundary is None:
+        return Prepared(x, y, options, None, _report(parts))
+    prefix = RunningPrefix(boundary, prefix_function(model, boundary))
+    if not any(part.place for part in parts):
+        return Prepared(x, y, options, prefix, _report(parts))
+    cache.open(f"{boundary} {model.image_size} {weights_digest(model, boundary)}")
+    try:
+        if parts[0].place and train is not None:
+            kept = cache.features(train, prefix, parts[0], views=views_of(train, wishes))
+            x, options = _train_batches(train, x, y, options, kept)
+            y = None
+        if len(parts) > 1 and parts[1].place and held_out is not None:
+            kept = cache.features(held_out, prefix, parts[1], views=1)
+            options = _validation_batches(held_out, options, kept)
+    except OSError as error:
+        prefix.features.clear()
+        raise OSError(
+            error.errno,
+            "The cache of the frozen blocks could not get its file: "
+            f"{error.strerror}. Free some space, set TMPDIR to another disk, or say cache=False",
+        ) from error
+    cache.drop_unused()
+    options["callbacks"] = [WatchPrefix(prefix, cache), *options.get("callbacks", [])]
+    return Prepared(x, y, options, prefix, _report(parts))
+
+
+def source_of(x: Any) -> ImageSource | None:
+    """Which images an argument of `fit` holds, where they can be told apart."""
+    return array_source(x) or loader_source(x)
+
+
+def _validation_source(data: Any) -> ImageSource | None:
+    return source_of(data[0] if isinstance(data, tuple | list) and len(data) > 1 else data)
+
+
+def _train_batches(
+    source: ImageSource, x: Any, y: Any, options: dict[str, Any], kept: Kept
+) -> tuple[Any, dict[str, Any]]:
+    if isinstance(source, LoaderSource):
+        return LoaderBatches(source, kept.features, kept.labels), options
+    numbers: Any = np.arange(source.num_images)
+    weights = options.pop("sample_weight", None)
+    split = options.pop("validation_split", 0.0)
+    batch_size = options.get("batch_size")
+    if split and options.get("validation_data") is None:
+        parts, others = train_validation_split((numbers, y, weights), validation_split=split)
+        numbers, y, weights = parts
+        options["validation_data"] = ArrayBatches(
+            source,
+            others[0],
+            kept.features,
+            others[1],
+            sample_weight=others[2],
+            batch_size=options.get("validation_batch_size") or batch_size,
+            steps_per_epoch=options.get("validation_steps"),
+        )
+    batches = ArrayBatches(
+        source,
+        numbers,
+        kept.features,
+        y,
+        sample_weight=weights,
+        class_weight=options.pop("class_weight", None),
+        batch_size=batch_size,
+        shuffle=options.get("shuffle", True),
+        steps_per_epoch=options.get("steps_per_epoch"),
+    )
+    return batches, options
+
+
+def _validation_batches(source: ImageSource, options: dict[str, Any], kept: Kept) -> dict[str, Any]:
+    if isinstance(source, LoaderSource):
+        batches: Any = LoaderBatches(source, kept.features, kept.labels)
+    else:
+        _, y, *weights = options["validation_data"]
+        batches = ArrayBatches(
+            source,
+            np.arange(source.num_images),
+            kept.features,
+            y,
+            sample_weight=weights[0] if weights else None,
+            batch_size=options.get("validation_batch_size") or options.get("batch_size"),
+            steps_per_epoch=options.get("validation_steps"),
+        )
+    return {**options, "validation_data": batches}
+
+
+def _report(parts: Sequence[CacheDecision]) -> str:
+    """The decisions on training and validation images as one line."""
+    train, *others = parts
+    if not others or others[0].reason == train.reason:
+        return train.reason
+    return f"{train.reason}; validation {others[0].reason}"

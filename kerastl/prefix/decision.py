@@ -1,0 +1,198 @@
+"""Whether what passes the boundary is kept, where, and why not."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from typing import Literal
+
+from kerastl.errors import unknown_name
+from kerastl.prefix.boundary import Boundary
+from kerastl.prefix.sources import ImageSource
+
+CACHE_MODES = ("auto", "memory", "disk", "off")
+
+MEMORY_SHARE = 0.25
+"""Share of the memory that is available now which a cache may take."""
+
+DISK_SHARE = 0.5
+"""Share of the free space in the folder for temporary files."""
+
+
+@dataclass(frozen=True)
+class CacheLimits:
+    """The most that a cache may take.
+
+    Attributes:
+        memory: Bytes in memory. None: a quarter of what is available.
+        disk: Bytes in the folder for temporary files. None: half of what is free.
+    """
+
+    memory: int | None = None
+    disk: int | None = None
+
+    def room(self) -> Room:
+        """What may be taken now."""
+        memory, disk = self.memory, self.disk
+        if memory is None:
+            import psutil
+
+            memory = int(psutil.virtual_memory().available * MEMORY_SHARE)
+        if disk is None:
+            disk = int(shutil.disk_usage(tempfile.gettempdir()).free * DISK_SHARE)
+        return Room(memory, disk)
+
+
+@dataclass(frozen=True)
+class CacheWishes:
+    """What the user asked for.
+
+    Attributes:
+        mode: One of `CACHE_MODES`.
+        views: Views of each image that are kept, where images change at random.
+        limits: The most that the cache may take.
+    """
+
+    mode: str = "auto"
+    views: int = 1
+    limits: CacheLimits = CacheLimits()
+
+    @classmethod
+    def checked(
+        cls, cache: str | bool, views: int = 1, limits: CacheLimits | None = None
+    ) -> CacheWishes:
+        """The wishes, once they are known to make sense.
+
+        Raises:
+            UnknownNameError: If there is no such mode.
+            ValueError: If `views` is not a positive number, or views are asked
+                for without a cache.
+        """
+        mode = {True: "auto", False: "off"}.get(cache, cache) if isinstance(cache, bool) else cache
+        if mode not in CACHE_MODES:
+            listing = '`cache` is "auto", "memory", "disk" or False.'
+            raise unknown_name("cache", str(cache), CACHE_MODES, how_to_list=listing)
+        if not isinstance(views, int) or isinstance(views, bool) or views < 1:
+            raise ValueError(
+                f"`cache_views` must be a positive integer. Received: cache_views={views!r}."
+            )
+        if views > 1 and mode == "off":
+            raise ValueError(
+                f"`cache_views` needs a cache. Received: cache_views={views} with cache=False. "
+                'Say cache="memory" or cache="disk".'
+            )
+        return cls(mode, views, limits or CacheLimits())
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the user asked for a cache, and vouches for images that may change."""
+        return self.mode in ("memory", "disk") or self.views > 1
+
+
+@dataclass
+class Room:
+    """What is left of the limits, in bytes."""
+
+    memory: int
+    disk: int
+
+    def take(self, place: str | None, count: int) -> None:
+        """Take some of it."""
+        if place == "memory":
+            self.memory -= count
+        elif place == "disk":
+            self.disk -= count
+
+
+@dataclass(frozen=True)
+class CacheDecision:
+    """What is done with the images of one source, and why.
+
+    Attributes:
+        place: "memory", "disk", or None for no cache.
+        reason: One line.
+    """
+
+    place: Literal["memory", "disk"] | None
+    reason: str
+
+
+def decide(
+    boundary: Boundary | None,
+    source: ImageSource | None,
+    wishes: CacheWishes,
+    room: Room,
+    *,
+    epochs: int,
+) -> CacheDecision:
+    """Whether to keep what passes the boundary for the images of a source.
+
+    Args:
+        boundary: Where the frozen prefix ends.
+        source: The images; None where they cannot be told apart.
+        wishes: What the user asked for.
+        room: What may be taken; what is decided on is taken off it.
+        epochs: How often the images are used.
+    """
+    if wishes.mode == "off":
+        return _no("as asked")
+    if boundary is None:
+        return _no("the first block trains, so nothing stays the same from epoch to epoch")
+    if source is None:
+        return _no(
+            "only arrays, and a DataLoader that makes batches of numbered images, can be kept"
+        )
+    if not source.is_known_to_repeat and not wishes.explicit:
+        return _no(
+            f'{source.why_not}. If they are the same each time, say cache="memory"; if not, '
+            "cache_views=4 keeps four views of each"
+        )
+    if epochs < 2 and not wishes.explicit:
+        return _no("one epoch uses every image once")
+    rows = source.num_images * views_of(source, wishes)
+    needed = rows * boundary.bytes_per_image
+    what = f"{boundary.layer} of {rows:,} images, {_size(needed)}"
+    place = _place(needed, wishes.mode, room)
+    if place is None:
+        limits = {
+            "memory": f"{_size(room.memory)} of memory",
+            "disk": f"{_size(room.disk)} on disk",
+            "auto": f"{_size(room.memory)} of memory or {_size(room.disk)} on disk",
+        }
+        return _no(f"{what}, would not fit into {limits[wishes.mode]}")
+    room.take(place, needed)
+    where = {"memory": "in memory", "disk": "on disk"}[place]
+    return CacheDecision(place, f"{where}: {what}")
+
+
+def views_of(source: ImageSource, wishes: CacheWishes) -> int:
+    """Views of each image that are kept: one where all are the same."""
+    return 1 if source.is_known_to_repeat else wishes.views
+
+
+def _place(needed: int, mode: str, room: Room) -> Literal["memory", "disk"] | None:
+    if mode != "disk" and needed <= room.memory:
+        return "memory"
+    if mode != "memory" and needed <= room.disk:
+        return "disk"
+    return None
+
+
+def _no(reason: str) -> CacheDecision:
+    return CacheDecision(None, f"not used: {reason}")
+
+
+def _size(count: float) -> str:
+    """Bytes in words.
+
+    Example:
+
+    >>> _size(2_300_000)
+    '2.3 MB'
+    """
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"

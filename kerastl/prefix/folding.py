@@ -1,0 +1,59 @@
+"""Batch norm taken into the convolution in front of it, for a network that does not train."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """The same function in inference mode, with fewer operations.
+
+    A module that `torch.fx` cannot trace comes back as a plain copy.
+
+    Args:
+        module: Any module; it is left as it was.
+
+    Returns:
+        A copy in inference mode without gradients; it shares no memory with
+        the module.
+    """
+    clone = copy.deepcopy(module).eval().requires_grad_(False)
+    try:
+        traced = fx.GraphModule(clone, fx.Tracer().trace(clone))
+    except Exception:  # whatever a foreign forward raises under tracing
+        return clone
+    modules = dict(traced.named_modules())
+    called = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    for norm_node in list(traced.graph.nodes):
+        pair = _pair(norm_node, modules)
+        if pair is None or any(called.count(each.target) > 1 for each in (norm_node, pair)):
+            continue
+        convolution, norm = modules[str(pair.target)], modules[str(norm_node.target)]
+        fused = fuse_conv_bn_eval(convolution, norm)
+        owner, _, name = str(pair.target).rpartition(".")
+        setattr(modules[owner], name, fused)
+        norm_node.replace_all_uses_with(pair)
+        traced.graph.erase_node(norm_node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced.requires_grad_(False)
+
+
+def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None:
+    """The convolution whose output goes into this batch norm and nowhere else."""
+    if node.op != "call_module" or type(modules[str(node.target)]) not in _BATCH_NORMS:
+        return None
+    norm = modules[str(node.target)]
+    before = node.args[0] if node.args else None
+    if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
+        return None
+    is_convolution = type(modules[str(before.target)]) in _CONVOLUTIONS
+    has_statistics = isinstance(norm.running_mean, torch.Tensor)
+    return before if is_convolution and has_statistics else None

@@ -1,0 +1,89 @@
+"""The frozen prefix as a function of images, on whatever backend Keras runs.
+
+Each function takes pixels `(batch, height, width, 3)` and gives what passes
+the boundary, `(batch, ...)`, one per tensor: torch tensors on the torch
+backend, NumPy arrays on the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastl.prefix.boundary import Boundary, as_list, layers_before, run_layers
+
+PrefixFunction = Callable[[Any], list[Any]]
+
+
+def prefix_function(model: Any, boundary: Boundary) -> PrefixFunction:
+    """The layers of a classifier up to a boundary, with the weights that they have now.
+
+    On JAX the function has its own copy of the weights: a training step gives
+    their memory away. On TensorFlow it follows the weights. On torch a copy
+    with the batch norms folded in follows them too.
+    """
+    backend = keras.backend.backend()
+    if backend == "torch":
+        from kerastl.prefix.torch_function import TorchPrefix
+
+        return TorchPrefix(model, boundary)
+    layers = layers_before(model, boundary.layer)
+    return _on_jax(model, layers) if backend == "jax" else _on_tensorflow(model, layers)
+
+
+def weights_digest(model: Any, boundary: Boundary) -> str:
+    """A number of the weights and moving statistics before the boundary."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in boundary.blocks:
+        for variable in model.get_layer(name).weights:
+            values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable.value))
+            digest.update(values.view(np.uint8).data if values.ndim else values.tobytes())
+    return digest.hexdigest()
+
+
+def weights_stamp(model: Any, boundary: Boundary) -> Any:
+    """Something that is another after weights before the boundary have changed; cheap on torch."""
+    if keras.backend.backend() != "torch":
+        return weights_digest(model, boundary)
+    # Torch counts every change of a tensor in place.
+    return [
+        variable.value._version
+        for name in boundary.blocks
+        for variable in model.get_layer(name).weights
+    ]
+
+
+def _on_jax(model: Any, layers: Sequence[Any]) -> PrefixFunction:
+    import jax
+
+    def run(states: Any, images: Any) -> list[Any]:
+        values = images
+        for layer, (trainable, others) in zip(layers, states, strict=True):
+            is_block = layer.name in model.block_names
+            options = {"training": False} if is_block else {}
+            values, _ = layer.stateless_call(trainable, others, values, **options)
+        return as_list(values)
+
+    compiled = jax.jit(run)
+    states = [
+        tuple(
+            [jax.numpy.copy(variable.value) for variable in variables]
+            for variables in (layer.trainable_variables, layer.non_trainable_variables)
+        )
+        for layer in layers
+    ]
+    return lambda images: [np.asarray(value) for value in compiled(states, np.asarray(images))]
+
+
+def _on_tensorflow(model: Any, layers: Sequence[Any]) -> PrefixFunction:
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def run(images: Any) -> list[Any]:
+        return as_list(run_layers(model, layers, images, training=False))
+
+    return lambda images: [value.numpy() for value in run(tf.convert_to_tensor(images))]

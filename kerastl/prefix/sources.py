@@ -1,0 +1,163 @@
+"""What is known of the data that `fit` got: whether it repeats, and which image is which."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Images in an array or tensor: the same in every epoch.
+
+    Attributes:
+        images: Pixels 0-255, `(images, height, width, 3)`.
+        is_known_to_repeat: Whether an image is known to be the same each time.
+        why_not: Otherwise, why that is not known.
+    """
+
+    images: Any
+    is_known_to_repeat: bool = True
+    why_not: str = ""
+
+    @property
+    def num_images(self) -> int:
+        """How many."""
+        return int(self.images.shape[0])
+
+    def pixels(self, indices: np.ndarray) -> np.ndarray:
+        """Some of the images."""
+        if isinstance(self.images, np.ndarray):
+            return self.images[indices]
+        return np.asarray(keras.ops.convert_to_numpy(self.images[indices]))
+
+    def fingerprint(self) -> str:
+        """A digest of every pixel."""
+        digest = hashlib.blake2b(digest_size=16)
+        step = 1024
+        for start in range(0, self.num_images, step):
+            chunk = self.pixels(np.arange(start, min(start + step, self.num_images)))
+            digest.update(np.ascontiguousarray(chunk).view(np.uint8).data)
+        return f"{self.images.shape} {self.images.dtype} {digest.hexdigest()}"
+
+
+class LoaderSource:
+    """A torch `DataLoader` over numbered images.
+
+    Args:
+        loader: Makes batches `(images, labels, ...)` of a map-style data set.
+
+    Attributes:
+        num_images: How many images it has.
+        is_known_to_repeat: Whether an image is known to be the same each time.
+        why_not: Otherwise, why that is not known.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self.num_images = len(loader.dataset)
+        self.is_known_to_repeat = getattr(loader.dataset, "repeats", False) is True
+        self.why_not = "the data set may change its images at random"
+
+    def fingerprint(self) -> str:
+        """The data set's own description, or which object it is, and what makes batches of it."""
+        dataset = self.loader.dataset
+        own = dataset.fingerprint() if self.is_known_to_repeat else f"object {id(dataset)}"
+        return f"{own} {self.loader.collate_fn!r}"
+
+
+ImageSource = ArraySource | LoaderSource
+
+
+def array_source(x: Any) -> ArraySource | None:
+    """The source for the first argument of `fit` where that is an array or tensor."""
+    is_array = isinstance(x, np.ndarray) or keras.ops.is_tensor(x) or _is_torch_tensor(x)
+    return ArraySource(x) if is_array and len(x.shape) == 4 else None
+
+
+def loader_source(x: Any) -> LoaderSource | None:
+    """The source for a `DataLoader` that numbers its images and makes batches of them."""
+    try:
+        from torch.utils.data import DataLoader, IterableDataset
+    except ImportError:
+        return None
+    if not isinstance(x, DataLoader) or isinstance(x.dataset, IterableDataset):
+        return None
+    return LoaderSource(x) if x.batch_sampler is not None else None
+
+
+class Numbered:
+    """A data set whose samples come with their numbers.
+
+    Args:
+        dataset: A map-style data set.
+    """
+
+    def __init__(self, dataset: Any) -> None:
+        self._dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> tuple[int, Any]:
+        return index, self._dataset[index]
+
+
+class NumberedCollate:
+    """Batches as the loader makes them, with the numbers of their samples in front.
+
+    Args:
+        collate: The loader's own.
+    """
+
+    def __init__(self, collate: Any) -> None:
+        self._collate = collate
+
+    def __call__(self, samples: Sequence[tuple[int, Any]]) -> tuple[np.ndarray, Any]:
+        numbers = np.array([number for number, _ in samples], np.int64)
+        return numbers, self._collate([sample for _, sample in samples])
+
+
+def numbered(loader: Any) -> Any:
+    """The same loader with `(numbers, batch)` for each batch."""
+    from torch.utils.data import DataLoader
+
+    return DataLoader(
+        Numbered(loader.dataset),  # type: ignore[arg-type]
+        batch_sampler=loader.batch_sampler,
+        collate_fn=NumberedCollate(loader.collate_fn),
+        num_workers=loader.num_workers,
+        worker_init_fn=loader.worker_init_fn,
+        multiprocessing_context=loader.multiprocessing_context,
+        generator=loader.generator,
+        persistent_workers=loader.persistent_workers,
+        prefetch_factor=loader.prefetch_factor,
+        timeout=loader.timeout,
+    )
+
+
+def numbers_only(loader: Any) -> Iterator[np.ndarray]:
+    """The numbers of each batch of the loader's next epoch; no image is read."""
+    from torch.utils.data import DataLoader
+
+    return iter(
+        DataLoader(
+            range(len(loader.dataset)),  # type: ignore[arg-type]
+            batch_sampler=loader.batch_sampler,
+            collate_fn=_as_numbers,
+            generator=loader.generator,
+        )
+    )
+
+
+def _as_numbers(numbers: Sequence[int]) -> np.ndarray:
+    return np.array(numbers, np.int64)
+
+
+def _is_torch_tensor(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "torch" and hasattr(x, "detach")

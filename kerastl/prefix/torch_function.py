@@ -1,0 +1,77 @@
+"""The frozen prefix on the torch backend: folded, without autograd, channels last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from kerastl.layers.torch_block import TorchBlock
+from kerastl.prefix.boundary import Boundary, as_list, layers_before
+from kerastl.prefix.folding import folded
+
+
+class TorchPrefix:
+    """Images to what passes the boundary.
+
+    A torch block runs as a copy with its batch norms folded in, made anew
+    where its weights have changed. Under a mixed-precision policy the copy is
+    in the policy's type. Layers of Keras run as they are.
+
+    Args:
+        model: The classifier.
+        boundary: Where its frozen prefix ends.
+    """
+
+    def __init__(self, model: Any, boundary: Boundary) -> None:
+        self._layers = layers_before(model, boundary.layer)
+        self._block_names = model.block_names
+        self._made_for: tuple[int, ...] = ()
+        self._calls: list[Callable[[Any], Any]] = []
+
+    def __call__(self, images: Any) -> list[torch.Tensor]:
+        """Tensors `(batch, ...)` on the model's device."""
+        now = self._versions()
+        if now != self._made_for:
+            self._calls = [self._call_of(layer) for layer in self._layers]
+            self._made_for = now
+        with torch.no_grad():
+            values = images
+            for call in self._calls:
+                values = call(values)
+        return as_list(values)
+
+    def _versions(self) -> tuple[int, ...]:
+        """Torch counts every change of a tensor in place."""
+        return tuple(
+            tensor._version
+            for layer in self._layers
+            if isinstance(layer, TorchBlock)
+            for tensor in (*layer.module.parameters(), *layer.module.buffers())
+        )
+
+    def _call_of(self, layer: Any) -> Callable[[Any], Any]:
+        if isinstance(layer, TorchBlock):
+            return layer.inference_call(folded(layer.module))
+        if layer.name in self._block_names:
+            return lambda values: layer(values, training=False)
+        return lambda values: layer(values)
+
+
+def numpy_of(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as an array in main memory, bfloat16 among the types."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def tensor_of(array: np.ndarray) -> torch.Tensor:
+    """The same back, on the same memory."""
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
