@@ -37,6 +37,9 @@ class _SameConv2d(nn.Conv2d):
     the image's size, so that `torch.fx` can trace it.
     """
 
+    # A batch norm behind it can be folded in: the output is linear in weight and bias.
+    takes_batch_norm = True
+
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1
     ) -> None:
@@ -53,7 +56,7 @@ class _SameConv2d(nn.Conv2d):
                 images, (before_w, width - before_w, before_h, height - before_h)
             )
         return nn.functional.conv2d(
-            images, self.weight, None, self.stride, self.padding, 1, self.groups
+            images, self.weight, self.bias, self.stride, self.padding, 1, self.groups
         )
 
     def _missing(self, size: int) -> int:

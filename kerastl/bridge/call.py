@@ -34,8 +34,19 @@ class Call:
 
 def in_full(tensor: Any) -> Any:
     """The tensor in float32, float64 as it is: what norms and softmax compute in."""
-    precise = keras.backend.standardize_dtype(tensor.dtype) == "float64"
-    return tensor if precise else ops.cast(tensor, "float32")
+    return tensor if _is_float64(tensor) else ops.cast(tensor, "float32")
+
+
+def mean_of(tensor: Any, axis: Any, *, keepdims: bool = False) -> Any:
+    """Keras's mean, in float64 where the tensor is: Keras 3.15 computes it in float32."""
+    if not _is_float64(tensor):
+        return ops.mean(tensor, axis=axis, keepdims=keepdims)
+    total = ops.sum(tensor, axis=axis, keepdims=keepdims)
+    return total / ops.cast(ops.size(tensor) / ops.size(total), tensor.dtype)
+
+
+def _is_float64(tensor: Any) -> bool:
+    return bool(keras.backend.standardize_dtype(tensor.dtype) == "float64")
 
 
 @dataclass(frozen=True)

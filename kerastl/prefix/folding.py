@@ -12,6 +12,13 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
+class _Tracer(fx.Tracer):
+    """Leaves convolutions whole that say a batch norm can be folded into them."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return _takes_batch_norm(m) or super().is_leaf_module(m, module_qualified_name)
+
+
 def folded(module: nn.Module) -> nn.Module:
     """The same function in inference mode, with fewer operations.
 
@@ -26,7 +33,7 @@ def folded(module: nn.Module) -> nn.Module:
     """
     clone = copy.deepcopy(module).eval().requires_grad_(False)
     try:
-        traced = fx.GraphModule(clone, fx.Tracer().trace(clone))
+        traced = fx.GraphModule(clone, _Tracer().trace(clone))
     except Exception:  # whatever a foreign forward raises under tracing
         return clone
     modules = dict(traced.named_modules())
@@ -54,6 +61,10 @@ def _pair(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None:
     before = node.args[0] if node.args else None
     if not isinstance(before, fx.Node) or before.op != "call_module" or len(before.users) > 1:
         return None
-    is_convolution = type(modules[str(before.target)]) in _CONVOLUTIONS
     has_statistics = isinstance(norm.running_mean, torch.Tensor)
-    return before if is_convolution and has_statistics else None
+    return before if has_statistics and _takes_batch_norm(modules[str(before.target)]) else None
+
+
+def _takes_batch_norm(module: nn.Module) -> bool:
+    """Whether it is linear in weight and bias; a class derived from a convolution has to say so."""
+    return type(module) in _CONVOLUTIONS or getattr(module, "takes_batch_norm", False) is True

@@ -82,8 +82,15 @@ def _on_jax(model: Any, layers: Sequence[Any]) -> PrefixFunction:
 def _on_tensorflow(model: Any, layers: Sequence[Any]) -> PrefixFunction:
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
-    def run(images: Any) -> list[Any]:
-        return as_list(run_layers(model, layers, images, training=False))
+    run = tf.function(lambda images: as_list(run_layers(model, layers, images, training=False)))
+    compiled: dict[Any, Any] = {}
 
-    return lambda images: [value.numpy() for value in run(tf.convert_to_tensor(images))]
+    def call(images: Any) -> list[Any]:
+        tensor = tf.convert_to_tensor(images)
+        # One graph for batches of every size.
+        kind = tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype)
+        if kind not in compiled:
+            compiled[kind] = run.get_concrete_function(kind)
+        return [value.numpy() for value in compiled[kind](tensor)]
+
+    return call

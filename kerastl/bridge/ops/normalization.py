@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from kerastl.bridge.call import Call, in_full
+from kerastl.bridge.call import Call, in_full, mean_of
 from kerastl.bridge.layouts import Value, plain
 
 
@@ -32,9 +32,9 @@ def batch_norm(
     shape = [-1 if axis == channel else 1 for axis in range(input.ndim)]
     others = [axis for axis in range(input.ndim) if axis != channel]
     if training or running_mean is None or running_var is None:
-        mean = ops.mean(images, axis=others)
+        mean = mean_of(images, others)
         centered = images - ops.reshape(mean, shape)
-        variance = ops.mean(ops.square(centered), axis=others)
+        variance = mean_of(ops.square(centered), others)
         if running_mean is not None and running_var is not None:
             count = ops.cast(ops.size(images) / ops.size(mean), images.dtype)
             unbiased = variance * (count / (count - 1.0))
@@ -103,8 +103,8 @@ def normalize(
 
 
 def _standardized(values: Any, axes: Sequence[int], eps: float) -> Any:
-    centered = values - ops.mean(values, axis=axes, keepdims=True)
-    variance = ops.mean(ops.square(centered), axis=axes, keepdims=True)
+    centered = values - mean_of(values, axes, keepdims=True)
+    variance = mean_of(ops.square(centered), axes, keepdims=True)
     return centered * ops.rsqrt(variance + eps)
 
 

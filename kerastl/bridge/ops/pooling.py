@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerastl.bridge.call import Call
+from kerastl.bridge.call import Call, mean_of
 from kerastl.bridge.layouts import Value, image
 from kerastl.bridge.ops.convolutions import pair
 
@@ -75,7 +75,7 @@ def adaptive_avg_pool2d(call: Call, input: Value, output_size: Any) -> Value:
     """Means of windows that share the image out evenly among the outputs."""
     images = input.channels_last()
     if output_size in (1, (1, 1), [1, 1]):
-        return image(ops.mean(images, axis=(1, 2), keepdims=True))
+        return image(mean_of(images, (1, 2), keepdims=True))
     rows, columns = (_share(size, target) for size, target in _targets(input, output_size))
     images = ops.einsum("bhwc,yh->bywc", images, ops.cast(rows, images.dtype))
     return image(ops.einsum("bywc,xw->byxc", images, ops.cast(columns, images.dtype)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from kerastl.bridge.call import Call
+from kerastl.bridge.call import Call, mean_of
 from kerastl.bridge.layouts import Value, permuted, plain
 
 
@@ -150,7 +150,7 @@ def mean(
     call: Call, input: Value, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Value:
     """Mean over axes, or over all."""
-    return _reduced(ops.mean, input, dim, keepdim)
+    return _reduced(mean_of, input, dim, keepdim)
 
 
 def total(

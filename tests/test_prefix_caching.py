@@ -1,0 +1,348 @@
+"""The frozen prefix in `fit`: the same histories as without the cache, and when it is dropped."""
+
+import keras
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+import kerastl
+from kerastl.data.items import ArrayItems
+from kerastl.prefix import caching
+from kerastl.prefix.decision import CacheLimits
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (22, 32, 32, 3), dtype=np.uint8)
+LABELS = np.arange(22) % 4
+HELD_OUT = (RNG.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8), np.arange(9) % 4)
+
+
+def classifier(*, through="layer2", spec="torchvision:resnet18", **kwargs):
+    keras.utils.set_random_seed(0)
+    model = kerastl.ImageClassifier(spec, 4, weights=None, image_size=32, dropout=0.3, **kwargs)
+    if through:
+        model.freeze(through=through)
+    model.compile("adam", learning_rate=1e-3)
+    return model
+
+
+def train(model, x=IMAGES, y=LABELS, **kwargs):
+    options = {"epochs": 3, "batch_size": 8, "verbose": 0, **kwargs}
+    keras.utils.set_random_seed(1)
+    return model.fit(x, y, **options).history
+
+
+def assert_same(history, expected):
+    assert history.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """How many images went through the prefix function of each fit."""
+    counts = []
+    original = caching.prefix_function
+
+    def counting(model, boundary):
+        function = original(model, boundary)
+        counts.append(0)
+
+        def call(images):
+            counts[-1] += len(images)
+            return function(images)
+
+        return call
+
+    monkeypatch.setattr(caching, "prefix_function", counting)
+    return counts
+
+
+class Flipped(Dataset):
+    """Images that are flipped at random."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __len__(self):
+        return len(IMAGES)
+
+    def __getitem__(self, index):
+        self.seen += 1
+        image = IMAGES[index]
+        return (image[:, ::-1].copy() if torch.rand(()) < 0.5 else image), int(LABELS[index])
+
+
+class Fixed(Flipped):
+    """The same images each time."""
+
+    def __getitem__(self, index):
+        self.seen += 1
+        return IMAGES[index], int(LABELS[index])
+
+
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("through", ["stem", "layer2", "layer4"])
+@pytest.mark.parametrize("spec", ["torchvision:resnet18", "bundled:efficientnet_lite0"])
+def test_history_with_the_cache_is_the_history_without(computed, cache, through, spec):
+    if spec.startswith("bundled"):
+        through = {"stem": "stem", "layer2": "stage2", "layer4": None}[through]
+    plain, cached = (classifier(spec=spec, through=through) for _ in range(2))
+    if through is None:
+        plain.freeze()
+        cached.freeze()
+    expected = train(plain, validation_data=HELD_OUT, cache=False)
+    history = train(cached, validation_data=HELD_OUT, cache=cache)
+    assert_same(history, expected)
+    assert computed[1] == 22 + 9  # the other epochs took every image from the cache
+    assert {"memory": "in memory", "disk": "on disk"}[cache] in cached.cache_report
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"validation_split": 0.3},
+        {"class_weight": {0: 1.0, 1: 3.0, 2: 0.5, 3: 1.0}},
+        {"sample_weight": np.linspace(0.1, 2, 22).astype("float32")},
+        {"steps_per_epoch": 2, "epochs": 4},
+        {"shuffle": False, "validation_data": HELD_OUT, "validation_steps": 1},
+        {"validation_data": HELD_OUT, "validation_batch_size": 4, "validation_freq": 2},
+        {
+            "validation_data": HELD_OUT,
+            "epochs": 6,
+            "callbacks": [keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True)],
+        },
+        {"initial_epoch": 1, "epochs": 4},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_every_option_of_fit_behaves_as_without_the_cache(options):
+    expected = train(classifier(), cache=False, **options)
+    cached = classifier()
+    assert_same(train(cached, **options), expected)
+    assert cached.cache_report.startswith("in memory")
+
+
+def test_our_own_loaders_are_cached_and_read_once(computed, monkeypatch):
+    reads = []
+    original = ArrayItems.image
+
+    def image(items, index, *, background):
+        reads.append(index)
+        return original(items, index, background=background)
+
+    monkeypatch.setattr(ArrayItems, "image", image)
+    histories = []
+    for cache in (False, "auto"):
+        reads.clear()
+        data = kerastl.load_data((IMAGES, LABELS), image_size=32, batch_size=5)
+        options = {"batch_size": None, "validation_data": data.validation, "cache": cache}
+        histories.append(train(classifier(), data.train, None, **options))
+    assert_same(histories[1], histories[0])
+    count = data.sizes["train"] + data.sizes["validation"]
+    assert computed[1] == count
+    # Keras looks at a batch before the first epoch.
+    assert len(reads) == count + 5
+
+
+def test_class_weights_of_a_loader_are_those_of_this_fit():
+    histories = {False: [], "auto": []}
+    for cache, found in histories.items():
+        model = classifier()
+        data = kerastl.load_data((IMAGES, LABELS), image_size=32, batch_size=5)
+        for weights in ({0: 4.0}, {1: 4.0}, None):
+            options = {"batch_size": None, "class_weight": weights, "cache": cache}
+            found.append(train(model, data.train, None, **options))
+    for history, expected in zip(histories["auto"], histories[False], strict=True):
+        assert_same(history, expected)
+
+
+def test_a_keras_backbone_is_cached_with_equal_history(computed):
+    spec = "keras:MobileNet?alpha=0.25"
+    expected = train(classifier(spec=spec, through="stage3"), cache=False)
+    cached = classifier(spec=spec, through="stage3")
+    assert_same(train(cached), expected)
+    assert computed[1] == 22
+
+
+def test_a_second_fit_takes_everything_from_the_cache_of_the_first(computed):
+    model = classifier()
+    train(model, validation_data=HELD_OUT)
+    train(model, validation_data=HELD_OUT)
+    assert computed == [31, 0]
+    model.clear_cache()
+    train(model, validation_data=HELD_OUT)
+    assert computed == [31, 0, 31]
+
+
+def change_a_weight(model, images):
+    stem = model.get_layer("stem")
+    variable = stem.trainable_variables[0] if stem.trainable_variables else stem.weights[0]
+    variable.assign(variable.value * 1.01)
+
+
+def change_a_moving_statistic(model, images):
+    named = model.get_layer("layer1").named_variables()
+    named["layer1.0.bn1.running_mean"].assign(named["layer1.0.bn1.running_mean"].value + 1)
+
+
+def change_one_pixel(model, images):
+    images[3, 4, 5, 0] ^= 1
+
+
+def freeze_more(model, images):
+    model.freeze(through="layer3")
+
+
+def freeze_less(model, images):
+    model.unfreeze("layer2")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_a_weight, change_a_moving_statistic, change_one_pixel, freeze_more, freeze_less],
+)
+def test_the_cache_is_dropped_when_what_it_stands_for_changes(computed, change):
+    model, images = classifier(), IMAGES.copy()
+    train(model, images)
+    change(model, images)
+    train(model, images)
+    assert computed == [22, 22]
+
+
+def test_other_data_drop_the_cache_and_go_first_to_the_new_one(computed):
+    model = classifier()
+    train(model)
+    train(model, HELD_OUT[0], HELD_OUT[1])
+    train(model)
+    assert computed == [22, 9, 22]
+
+
+class InEpoch(keras.callbacks.Callback):
+    """Does something to the model at the start of the second epoch."""
+
+    def __init__(self, action, *, batch=None):
+        super().__init__()
+        self.action, self.batch, self.epoch = action, batch, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if epoch == 1 and self.batch is None:
+            self.action(self.model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.epoch == 1 and batch == self.batch:
+            self.action(self.model)
+
+
+@pytest.mark.parametrize("batch", [None, 1])
+@pytest.mark.parametrize("source", ["arrays", "loader"])
+def test_a_block_unfrozen_within_fit_trains_from_then_on(batch, source):
+    histories = []
+    for cache in (False, "auto"):
+        model = classifier()
+        before = model.get_layer("layer2").torch_variables[0].numpy().copy()
+        x, y, size = IMAGES, LABELS, 8
+        if source == "loader":
+            loaded = kerastl.load_data((IMAGES, LABELS), image_size=32, batch_size=8)
+            x, y, size = loaded.train, None, None
+        unfreeze = InEpoch(lambda m: m.unfreeze("layer2"), batch=batch)
+        histories.append(train(model, x, y, batch_size=size, callbacks=[unfreeze], cache=cache))
+        assert np.abs(model.get_layer("layer2").torch_variables[0].numpy() - before).max() > 0
+    assert_same(histories[1], histories[0])
+
+
+def test_weights_changed_within_fit_are_the_ones_that_count():
+    change = InEpoch(lambda model: change_a_weight(model, None))
+    expected = train(classifier(), cache=False, callbacks=[change])
+    assert_same(train(classifier(), callbacks=[change]), expected)
+
+
+def test_a_callback_may_predict_and_evaluate_images_within_fit():
+    found = []
+    look = InEpoch(
+        lambda model: found.append(
+            (model.predict(IMAGES, verbose=0).shape, model.features(IMAGES[:2]).shape)
+        )
+    )
+    train(classifier(), callbacks=[look])
+    assert found == [((22, 4), (2, 512))]
+
+
+def test_frozen_blocks_and_predictions_are_bit_identical_after_fit_and_unfreeze():
+    model = classifier(through="layer4")
+    frozen = [v for block in model.blocks[:-1] for v in block.layers[0].weights]
+    before = [v.numpy().copy() for v in frozen]
+    features = model.features(IMAGES).numpy().copy()
+    train(model)
+    for variable, value in zip(frozen, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+    model.unfreeze()
+    np.testing.assert_array_equal(model.features(IMAGES).numpy(), features)
+
+
+def test_views_are_kept_and_taken_in_turns(computed):
+    model, dataset = classifier(), Flipped()
+    loader = DataLoader(dataset, batch_size=8)
+    train(model, loader, None, batch_size=None, epochs=6, cache_views=2)
+    assert computed == [44]
+    # Two views of 22 images, and Keras's look at the first batch.
+    assert dataset.seen <= 44 + 8
+    assert model.cache_report.startswith("in memory: layer2 of 44 images")
+
+
+def test_a_loader_of_another_is_cached_only_where_the_user_says_so(computed):
+    loader = DataLoader(Fixed(), batch_size=8)
+    plain, vouched = classifier(), classifier()
+    expected = train(plain, loader, None, batch_size=None)
+    assert "may change its images at random" in plain.cache_report
+    assert_same(train(vouched, loader, None, batch_size=None, cache="memory"), expected)
+    assert computed[1] == 22
+
+
+def test_mixed_precision_keeps_the_policys_type():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = classifier()
+    finally:
+        keras.config.set_dtype_policy(before)
+    history = train(model, validation_data=HELD_OUT)
+    # 22 x 4 x 4 x 128 numbers of two bytes
+    assert model.cache_report.startswith("in memory: layer2 of 22 images, 90.1 kB")
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_a_cache_on_disk_has_no_name_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+    look = InEpoch(lambda model: seen.extend(tmp_path.iterdir()))
+    train(classifier(), cache="disk", callbacks=[look])
+    assert seen == []
+
+
+def test_a_full_disk_is_one_sentence(monkeypatch):
+    def refuse(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", refuse)
+    with pytest.raises(OSError, match="could not get its file: No space left on device"):
+        train(classifier(), cache="disk")
+
+
+def test_batches_that_cannot_be_kept_are_one_sentence():
+    loader = DataLoader(Fixed(), batch_size=8, collate_fn=lambda samples: {"images": 1})
+    with pytest.raises(ValueError, match="needs batches \\(images, labels\\)"):
+        train(classifier(), loader, None, batch_size=None, cache="memory")
+
+
+def test_a_limit_in_memory_sends_the_cache_to_disk_and_then_nowhere():
+    small = classifier()
+    train(small, cache_limits=CacheLimits(memory=1000))
+    assert small.cache_report.startswith("on disk: layer2 of 22 images, 180.2 kB")
+    none = classifier()
+    train(none, cache_limits=CacheLimits(memory=1000, disk=1000))
+    assert none.cache_report == (
+        "not used: layer2 of 22 images, 180.2 kB, would not fit into 1.0 kB of memory or 1.0 kB "
+        "on disk"
+    )
