@@ -116,6 +116,7 @@ class ImageClassifier(keras.Model):
         self._block_names = (*(layer.name for layer in block_layers), HEAD)
         self._prefix_cache = caching.PrefixCache()
         self._running_prefix: Any = None
+        self._is_fitting = False
         self.cache_report = "not used: nothing was trained"
         self._variables_of = rates.BlockVariables(
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
@@ -163,8 +164,8 @@ class ImageClassifier(keras.Model):
     def freeze(self, *names: str, through: str | None = None) -> None:
         """Freeze blocks: their variables do not train and they run in inference mode.
 
-        Takes effect at once, after `compile` too; what the optimizer knows of
-        the blocks is kept.
+        Takes effect at once, after `compile` too, and within `fit` on torch from
+        the next batch on; what the optimizer knows of the blocks is kept.
 
         Args:
             *names: Blocks to freeze. Without any: all but the head.
@@ -199,13 +200,15 @@ class ImageClassifier(keras.Model):
             optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
 
     def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
-        if self._running_prefix is not None:
-            fitting.check_can_freeze_within_fit()
-            self._running_prefix.stop()
-            self._running_prefix = None
+        if self._is_fitting:
+            fitting.check_can_freeze_within_fit(self.jit_compile)
+            if self._running_prefix is not None:
+                self._running_prefix.stop()
+                self._running_prefix = None
+        else:
+            self.train_function = None  # a compiled step has the old set in it
         for name in names:
             self.get_layer(name).trainable = value
-        self.train_function = None  # a compiled step has the old set in it
 
     def features(self, images: Any) -> Any:
         """The pooled features that enter the head, in inference mode.
@@ -325,11 +328,11 @@ class ImageClassifier(keras.Model):
         x, kwargs = fitting.prepare(self, x, y, kwargs)
         prepared = caching.prepare(self, x, y, kwargs, wishes, self._prefix_cache)
         self.cache_report = prepared.report
-        self._running_prefix = prepared.prefix
+        self._is_fitting, self._running_prefix = True, prepared.prefix
         try:
             return super().fit(prepared.x, prepared.y, **prepared.options)
         finally:
-            self._running_prefix = None
+            self._is_fitting, self._running_prefix = False, None
 
     def clear_cache(self) -> None:
         """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""

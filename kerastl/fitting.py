@@ -124,17 +124,18 @@ def _is_data_loader(x: Any) -> bool:
     return isinstance(x, DataLoader)
 
 
-def check_can_freeze_within_fit() -> None:
+def check_can_freeze_within_fit(jit_compile: bool) -> None:
     """Refuse to change the set of frozen blocks under a compiled training step.
 
     Raises:
-        RuntimeError: On JAX and TensorFlow.
+        RuntimeError: On JAX and TensorFlow, and where torch compiles the step.
     """
     backend = keras.backend.backend()
-    if backend != "torch":
+    if backend != "torch" or jit_compile:
         raise RuntimeError(
-            f"`freeze` and `unfreeze` within `fit` need the torch backend. Received: {backend}, "
-            "whose training step is compiled. Call them between two calls of `fit`."
+            "`freeze` and `unfreeze` within `fit` need a training step that is not compiled, as "
+            f"torch's is. Received: backend={backend}, jit_compile={jit_compile}. "
+            "Call them between two calls of `fit`."
         )
 
 

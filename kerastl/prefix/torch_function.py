@@ -28,7 +28,7 @@ class TorchPrefix:
     def __init__(self, model: Any, boundary: Boundary) -> None:
         self._layers = layers_before(model, boundary.layer)
         self._block_names = model.block_names
-        self._made_for: tuple[int, ...] = ()
+        self._made_for: tuple[int, ...] | None = None
         self._calls: list[Callable[[Any], Any]] = []
 
     def __call__(self, images: Any) -> list[torch.Tensor]:
