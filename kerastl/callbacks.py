@@ -121,6 +121,21 @@ class StopOnCtrlC(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+class TellCache(keras.callbacks.Callback):
+    """Say what is kept of the frozen blocks' output, or why not.
+
+    Args:
+        echo: Takes the line.
+    """
+
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        super().__init__()
+        self._echo = echo
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._echo(f"Cache {self.model.cache_report}")
+
+
 class Progress(keras.callbacks.Callback):
     """A bar of the steps and one line per epoch, on stderr; Keras's own goes to stdout.
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import keras
 
-from kerastl import fitting, rates
+from kerastl import fitting, rates, saving
 from kerastl.assembly import as_layer, check_head, connect, pooling_layer
 from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
@@ -20,7 +19,6 @@ from kerastl.layers.preprocessing import ImagePreprocessing
 from kerastl.prefix import caching
 from kerastl.prefix.boundary import layers_after, run_layers
 from kerastl.prefix.decision import CacheLimits, CacheWishes
-from kerastl.saving import FORMAT, backbone_to_reload, preprocessing_from, resizing_from, versions
 
 _RESIZE_MODES = ("crop", "squash", "pad")
 
@@ -110,9 +108,9 @@ class ImageClassifier(keras.Model):
         self.resizing = resizing or built.resizing
         self.resize = resize
         self.class_names = class_names
-        self._preprocessing = preprocessing
-        self._pooling = pooling
-        self._can_reload = built.can_reload
+        self.preprocessing = preprocessing
+        self.pooling = pooling
+        self.can_reload = built.can_reload
         self._block_names = (*(layer.name for layer in block_layers), HEAD)
         self._prefix_cache = caching.PrefixCache()
         self._running_prefix: Any = None
@@ -369,38 +367,14 @@ class ImageClassifier(keras.Model):
         )
 
     def get_config(self) -> dict[str, Any]:
-        head = self.get_layer(HEAD)
-        return {
-            "format": FORMAT,
-            "versions": versions(),
-            "backbone": self.backbone_spec,
-            "can_reload": self._can_reload,
-            "num_classes": self.num_classes,
-            "image_size": self.image_size,
-            "pooling": self._pooling,
-            "dropout": head.dropout,
-            "hidden_units": list(head.hidden_units),
-            "preprocessing": asdict(self._preprocessing),
-            "resizing": asdict(self.resizing),
-            "resize": self.resize,
-            "class_names": list(self.class_names) if self.class_names else None,
-            "frozen": [block.name for block in self.blocks if not block.trainable],
-            "name": self.name,
-        }
+        """What a file says of the classifier, its weights aside."""
+        return saving.config_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ImageClassifier:
-        config = dict(config)
-        backbone, blocks = backbone_to_reload(config)
-        frozen = config.pop("frozen")
-        model = cls(
-            backbone,
-            weights=None,
-            blocks=blocks,
-            preprocessing=preprocessing_from(config.pop("preprocessing")),
-            resizing=resizing_from(config.pop("resizing")),
-            **config,
-        )
+        """The classifier that a file describes, with random weights."""
+        arguments, frozen = saving.arguments_from(config)
+        model = cls(**arguments)
         if frozen:
             model.freeze(*frozen)
         return model

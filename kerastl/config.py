@@ -15,6 +15,7 @@ import tomli_w
 
 from kerastl import schedules, strategies
 from kerastl.errors import unknown_name
+from kerastl.prefix import modes
 
 VERSION = 1
 _VERSION_KEY = "config_version"
@@ -105,6 +106,11 @@ class RunConfig:
         "float32",
         "Number format of the computation.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    cache: str = _option(
+        "auto",
+        "Where the frozen blocks' output is kept from epoch to epoch.",
+        choices=modes.CACHE_MODES,
     )
     workers: int | None = _option(
         None, "Processes that read images (default: by data and cores).", minimum=0

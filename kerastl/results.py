@@ -34,6 +34,7 @@ class RunResults:
         completed: False where the run was stopped or diverged.
         strategy: The strategy and why it was chosen, one sentence.
         class_names: Every class, in the order of the model's outputs.
+        cache: What was kept of the frozen blocks' output, or why not.
     """
 
     train: Mapping[str, float] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class RunResults:
     completed: bool = True
     strategy: str = ""
     class_names: Sequence[str] = ()
+    cache: str = ""
 
 
 def split_logs(logs: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:

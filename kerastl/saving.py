@@ -6,13 +6,14 @@ import json
 import zipfile
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import kerastl
 from kerastl.backbones.base import Preprocessing, Resizing
+from kerastl.blocks import HEAD
 
 FORMAT = 1
 """Version of what `ImageClassifier.get_config` writes."""
@@ -69,6 +70,51 @@ def load_model(
         return keras.saving.load_model(file, safe_mode=safe_mode)
     finally:
         _given.reset(token)
+
+
+def config_of(model: Any) -> dict[str, Any]:
+    """What a file says of a classifier, its weights aside."""
+    head = model.get_layer(HEAD)
+    return {
+        "format": FORMAT,
+        "versions": versions(),
+        "backbone": model.backbone_spec,
+        "can_reload": model.can_reload,
+        "num_classes": model.num_classes,
+        "image_size": model.image_size,
+        "pooling": model.pooling,
+        "dropout": head.dropout,
+        "hidden_units": list(head.hidden_units),
+        "preprocessing": asdict(model.preprocessing),
+        "resizing": asdict(model.resizing),
+        "resize": model.resize,
+        "class_names": list(model.class_names) if model.class_names else None,
+        "frozen": [block.name for block in model.blocks if not block.trainable],
+        "name": model.name,
+    }
+
+
+def arguments_from(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The arguments of `ImageClassifier` that `config_of` describes, and the frozen blocks.
+
+    Raises:
+        ValueError: If the file is from a newer version, or the backbone
+            cannot be had from the file alone.
+    """
+    config = dict(config)
+    backbone, blocks = backbone_to_reload(config)
+    frozen = config.pop("frozen")
+    preprocessing = preprocessing_from(config.pop("preprocessing"))
+    resizing = resizing_from(config.pop("resizing"))
+    arguments = {
+        "backbone": backbone,
+        "weights": None,
+        "blocks": blocks,
+        "preprocessing": preprocessing,
+        "resizing": resizing,
+        **config,
+    }
+    return arguments, frozen
 
 
 def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:

@@ -23,6 +23,8 @@ from kerastl.config import RunConfig
 from kerastl.data import load_data, suggested_image_size
 from kerastl.errors import TrainingDivergedError
 from kerastl.interrupts import noticing_ctrl_c
+from kerastl.prefix import caching
+from kerastl.prefix.decision import CacheWishes
 from kerastl.results import RUN_FILES, RunResults
 from kerastl.strategies import Strategy, Wishes
 
@@ -95,7 +97,8 @@ def _run(config: RunConfig, folder: Path, echo: Echo, ctrl_c: Callable[[], bool]
     diverged, completed = None, False
     try:
         with _timed(seconds, "fit"):
-            _fit(prepared, [keep, callbacks.StopOnCtrlC(ctrl_c), callbacks.Progress(echo)])
+            tell = callbacks.TellCache(echo)
+            _fit(prepared, [tell, keep, callbacks.StopOnCtrlC(ctrl_c), callbacks.Progress(echo)])
             if config.ema is not None:
                 # Keras puts the moving averages into the weights when `fit` ends.
                 keep.save_model()
@@ -129,7 +132,7 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
             instead of downloaded.
     """
     _check_backend(config)
-    keras.utils.set_random_seed(config.seed)
+    _seed(config.seed)
     echo(f"Backbone {config.backbone}")
     weights = _weights_for_plan(config) if only_plan else config.weights
     size = config.image_size or suggested_image_size(config.data)
@@ -160,6 +163,17 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
     total_steps = config.epochs * len(data.train)
     _compile(model, strategy, config, total_steps)
     return PreparedRun(_resolved(config, model, strategy), data, model, strategy, total_steps)
+
+
+def planned_cache(prepared: PreparedRun) -> str:
+    """What the run would keep of the frozen blocks' output, or why not."""
+    return caching.planned(
+        prepared.model,
+        prepared.data.train,
+        prepared.data.validation,
+        CacheWishes.checked(prepared.config.cache),
+        epochs=prepared.config.epochs,
+    )
 
 
 def load_images(config: RunConfig, model: Any) -> Any:
@@ -210,6 +224,14 @@ def _check_backend(config: RunConfig) -> None:
             f"`backend` must be {keras.backend.backend()!r}, which Keras already runs on. "
             f"Received: backend={config.backend!r}. Set KERAS_BACKEND before Keras is imported."
         )
+
+
+def _seed(seed: int) -> None:
+    """Seed Python, NumPy, the backend, and torch, which makes random weights on every backend."""
+    import torch
+
+    keras.utils.set_random_seed(seed)
+    torch.manual_seed(seed)
 
 
 def _weights_for_plan(config: RunConfig) -> str:
@@ -314,6 +336,7 @@ def _fit(prepared: PreparedRun, watchers: list[keras.callbacks.Callback]) -> Non
         epochs=config.epochs,
         class_weight=_class_weight(data) if config.class_weight else None,
         callbacks=watchers,
+        cache=config.cache,
         verbose=0,
     )
 
@@ -362,6 +385,7 @@ def _results(
         completed=completed,
         strategy=prepared.strategy.reason,
         class_names=prepared.data.class_names,
+        cache=prepared.model.cache_report,
     )
 
 

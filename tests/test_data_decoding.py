@@ -12,6 +12,7 @@ from PIL import Image
 
 from kerastl.data import load_image
 from kerastl.data.decoding import decoded
+from kerastl.data.resizing import ImageSettings, resized, scaled_sides
 from kerastl.errors import BrokenImagesError
 
 LOSSLESS: dict[str, dict[str, Any]] = {"webp": {"lossless": True}}
@@ -183,3 +184,35 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes, reason
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BrokenImagesError, match="No such file"):
         load_image(tmp_path / "none.png", image_size=8)
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_jpeg_is_read_at_a_reduced_size_and_looks_the_same(
+    tmp_path: Path, resize: Any, orientation: int
+) -> None:
+    rows, columns = np.mgrid[0:864, 0:1152]
+    waves = [127 + 90 * np.sin(rows / (25 + c)) * np.cos(columns / (31 + c)) for c in range(3)]
+    path = tmp_path / "large.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(path, quality=92, exif=exif)
+    settings = ImageSettings.checked(96, resize=resize)
+    whole, reduced = decoded(path), decoded(path, settings=settings)
+    assert whole.size == ((1152, 864) if orientation == 1 else (864, 1152))
+    assert max(reduced.size) == 1152 // {"crop": 4, "squash": 4, "pad": 8}[resize]
+    assert min(reduced.size) >= 1.5 * min(scaled_sides(whole.size, settings))
+    expected, found = resized(whole, settings), resized(reduced, settings)
+    assert np.abs(expected.astype(int) - found.astype(int)).mean() < 1.0
+    np.testing.assert_array_equal(
+        load_image(path, image_size=96, resize=resize), resized(reduced, settings)
+    )
+
+
+def test_a_truncated_jpeg_is_found_at_a_reduced_size_too(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(OSError, match="truncated"):
+        decoded(path, settings=ImageSettings.checked(1))

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kerastl import load_data
+from kerastl.data import scanning
 from kerastl.data.folders import read_source
 from kerastl.data.scanning import broken_images, without_broken_images
 from kerastl.data.specs import DataSpec
@@ -82,3 +84,44 @@ def test_only_a_long_check_shows_progress(
     assert captured.out == ""
     broken_images([path] * number)
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The folder, as if it had too many files to be checked up front."""
+    monkeypatch.setattr(scanning, "CHECKED_UP_FRONT", 7)
+    return f"folder:{folder}"
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_of_many_files_a_broken_one_is_named_when_it_is_read(many: str, num_workers: int) -> None:
+    data = load_data(many, validation_split=0, test_split=0, num_workers=num_workers)
+    with pytest.raises(BrokenImagesError) as raised:
+        list(data.train)
+    message = str(raised.value)
+    assert message.startswith("An image cannot be decoded: ")
+    assert "bad/" in message
+    assert "\n" not in message
+    assert "--skip-broken" in message
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_of_many_files_the_broken_ones_are_left_out_and_counted(
+    many: str, num_workers: int
+) -> None:
+    data = load_data(
+        many, validation_split=0, test_split=0, num_workers=num_workers, skip_broken=True
+    )
+    assert data.skipped == ()
+    for _ in range(2):
+        (batch,) = list(data.train)
+        assert sorted(batch[1].tolist()) == [0, 1, 1, 1, 1]
+    assert sorted(image.path.name for image in data.skipped) == ["0.jpg", "1.jpg", "2.jpg"]
+    assert {image.reason for image in data.skipped} >= {"empty, or not an image of a known format"}
+
+
+def test_a_batch_of_broken_files_only_says_so(many: str, folder: Path) -> None:
+    options = {"validation_split": 0, "test_split": 0, "num_workers": 0, "skip_broken": True}
+    data = load_data(many, batch_size=1, **options)
+    with pytest.raises(BrokenImagesError, match="A batch must have an image"):
+        list(data.train)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 import kerastl
@@ -128,9 +129,9 @@ def test_our_own_loaders_are_cached_and_read_once(computed, monkeypatch):
     reads = []
     original = ArrayItems.image
 
-    def image(items, index, *, background):
+    def image(items, index, settings):
         reads.append(index)
-        return original(items, index, background=background)
+        return original(items, index, settings)
 
     monkeypatch.setattr(ArrayItems, "image", image)
     histories = []
@@ -347,3 +348,28 @@ def test_a_limit_in_memory_sends_the_cache_to_disk_and_then_nowhere():
         "not used: layer2 of 22 images, 180.2 kB, would not fit into 1.0 kB of memory or 1.0 kB "
         "on disk"
     )
+
+
+def test_broken_files_of_many_are_left_out_with_the_cache_as_without(tmp_path, monkeypatch):
+    monkeypatch.setattr("kerastl.data.scanning.CHECKED_UP_FRONT", 5)
+    for number, image in enumerate(IMAGES[:20]):
+        path = tmp_path / str(number % 4) / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+        if number in (3, 8):
+            path.write_bytes(path.read_bytes()[:60])
+    histories = []
+    for cache in (False, "auto"):
+        data = kerastl.load_data(
+            f"folder:{tmp_path}",
+            image_size=32,
+            batch_size=9,
+            num_workers=0,
+            skip_broken=True,
+            validation_split=0,
+            test_split=0,
+        )
+        options = {"batch_size": None, "cache": cache}
+        histories.append(train(classifier(), data.train, None, **options))
+        assert len(data.skipped) == 2
+    assert_same(histories[1], histories[0])

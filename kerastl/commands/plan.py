@@ -31,7 +31,7 @@ def plan(config: RunConfig, overwrite: bool) -> None:
         f"{settled.image_size} x {settled.image_size} pixels ({settled.resize})",
         "steps": f"{steps:,} in {settled.epochs} epochs of batches of {settled.batch_size}",
         "rates": f"{settled.schedule}, optimizer {settled.optimizer}",
-        "cache": "not used",
+        "cache": training.planned_cache(prepared),
         "output": settled.output,
     }
     for name, text in lines.items():

@@ -8,28 +8,42 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, Sampler
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
-from kerastl.data.decoding import quiet_decoding
-from kerastl.data.items import ImageItems
+from kerastl.data.decoding import decoding_reason, quiet_decoding
+from kerastl.data.items import BrokenImage, ImageItems
 from kerastl.data.resizing import ImageSettings, resized
+from kerastl.errors import BrokenImagesError
 
 _MOST_WORKERS = 4
+_ONLY_BROKEN = "A batch must have an image that can be decoded"
 
 
-class ImageDataset(Dataset[tuple[np.ndarray, int]]):
+class ImageDataset(Dataset[tuple[np.ndarray, int] | None]):
     """Some of the images of a source, brought to one size.
 
-    An image is the same each time it is asked for.
+    An image is the same each time it is asked for. One that cannot be decoded
+    is an error, or None where such images are left out.
+
+    Args:
+        items: The images of the source.
+        indices: Which of them.
+        settings: How they are brought to size.
+        classes: Name of each class.
+        skip_broken: Whether images that cannot be decoded are left out.
 
     Attributes:
         labels: Class of each image, int64, `(images,)`.
         classes: Name of each class, as torchvision's data sets have it.
         can_fork: Whether the images can be read in a forked process.
         repeats: True: an image is the same each time.
+        broken: Whether each image has turned out to be broken, `(images,)`;
+            worker processes write it too.
     """
 
     repeats = True
@@ -40,13 +54,17 @@ class ImageDataset(Dataset[tuple[np.ndarray, int]]):
         indices: np.ndarray,
         settings: ImageSettings,
         classes: Sequence[str],
+        *,
+        skip_broken: bool = False,
     ) -> None:
         self._items = items
         self._indices = indices
         self._settings = settings
+        self._skip_broken = skip_broken
         self.labels: np.ndarray = items.labels[indices]
         self.classes = tuple(classes)
         self.can_fork = items.can_fork
+        self.broken = torch.zeros(len(indices), dtype=torch.bool).share_memory_()
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -59,12 +77,66 @@ class ImageDataset(Dataset[tuple[np.ndarray, int]]):
         digest.update(self._items.fingerprint(self._indices).encode())
         return digest.hexdigest()
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int] | None:
+        try:
+            return self._pixels(index), int(self.labels[index])
+        except Exception:  # Pillow's decoders raise almost anything on broken data
+            self.broken[index] = True
+            if self._skip_broken:
+                return None
+            raise
+
+    def _pixels(self, index: int) -> np.ndarray:
         with quiet_decoding():
-            image = self._items.image(
-                int(self._indices[index]), background=self._settings.background
-            )
-        return resized(image, self._settings), int(self.labels[index])
+            image = self._items.image(int(self._indices[index]), self._settings)
+        return resized(image, self._settings)
+
+    def broken_images(self) -> list[BrokenImage]:
+        """The images that have turned out to be broken, and why."""
+        return [self._broken_image(int(index)) for index in torch.nonzero(self.broken)]
+
+    def _broken_image(self, index: int) -> BrokenImage:
+        name = Path(self._items.name(int(self._indices[index])))
+        try:
+            self._pixels(index)
+        except Exception as error:
+            return BrokenImage(name, decoding_reason(error))
+        return BrokenImage(name, "it could not be read, and now it can")
+
+
+class ImageLoader(DataLoader[Any]):
+    """A loader whose broken images are named in one sentence, also those of worker processes."""
+
+    def __iter__(self) -> Any:
+        return _naming_broken_images(super().__iter__(), self.dataset)
+
+
+def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]:
+    try:
+        yield from batches
+    except Exception as error:
+        broken = dataset.broken_images()
+        if not broken or _ONLY_BROKEN in str(error):
+            raise
+        raise BrokenImagesError(
+            f"An image cannot be decoded: {broken[0].path}: {broken[0].reason}. Mend or remove it, "
+            "or pass `skip_broken=True`, in the shell --skip-broken, to leave such images out."
+        ) from error
+
+
+def collate_sound(samples: Sequence[Any]) -> Any:
+    """A batch of the samples that are not None.
+
+    Raises:
+        BrokenImagesError: If all are.
+    """
+    sound = [sample for sample in samples if sample is not None]
+    if not sound:
+        raise BrokenImagesError(
+            f"{_ONLY_BROKEN}. Received: {len(samples)} broken ones. "
+            "Mend the files, or take a larger batch_size."
+        )
+    return default_collate(sound)
 
 
 class SeededShuffle(Sampler[int]):
@@ -112,10 +184,11 @@ def image_loader(
         int64 `(batch,)` tensors.
     """
     sampler = None if shuffle_seed is None else SeededShuffle(len(dataset), seed=shuffle_seed)
-    return DataLoader(
+    return ImageLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
+        collate_fn=collate_sound,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         worker_init_fn=_leave_ctrl_c_to_the_main_process,

@@ -7,13 +7,14 @@ import io
 import os
 import warnings
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from kerastl.backbones.base import Resizing
-from kerastl.data.resizing import ImageSettings, ResizeMode, resized
+from kerastl.data.resizing import ImageSettings, ResizeMode, resized, scaled_sides
 from kerastl.errors import BrokenImagesError
 
 Color = tuple[int, int, int]
@@ -24,6 +25,9 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".we
 
 # Named, so that a file in disguise does not reach the decoders that run other programs (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# Sides of a reduced JPEG over those wanted: what is left to scale smoothly.
+_SPARE = 1.5
 
 _ORIENTATION_TAG = 0x0112
 
@@ -38,7 +42,9 @@ _UPRIGHT = {
 }
 
 
-def decoded(source: Path | bytes, *, background: Color = WHITE) -> Image.Image:
+def decoded(
+    source: Path | bytes, *, background: Color = WHITE, settings: ImageSettings | None = None
+) -> Image.Image:
     """The first picture of an image file, upright, as 8-bit RGB.
 
     16-bit grey is scaled to 8 bit (65535 becomes 255), CMYK and palettes are
@@ -48,6 +54,9 @@ def decoded(source: Path | bytes, *, background: Color = WHITE) -> Image.Image:
     Args:
         source: An image file, or its content.
         background: Red, green and blue, 0-255.
+        settings: What the image will be scaled to: a large JPEG is then read
+            at a half, a quarter or an eighth of its size, whichever is still
+            half as large again. None: at its own size.
 
     Returns:
         An image of mode "RGB".
@@ -58,6 +67,9 @@ def decoded(source: Path | bytes, *, background: Color = WHITE) -> Image.Image:
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with Image.open(file, formats=_FORMATS) as image:
+        if settings is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
+            width, height = scaled_sides(image.size, settings)
+            image.draft(image.mode, (ceil(width * _SPARE), ceil(height * _SPARE)))
         image.load()
         return _as_rgb(_upright(image), background)
 
@@ -90,7 +102,7 @@ def load_image(
     )
     try:
         with quiet_decoding():
-            image = decoded(Path(path), background=settings.background)
+            image = decoded(Path(path), background=settings.background, settings=settings)
     except Exception as error:
         raise BrokenImagesError(
             f"`path` must be an image that can be decoded. Received: path={os.fspath(path)!r}. "
@@ -136,7 +148,7 @@ def _as_rgb(image: Image.Image, background: Color) -> Image.Image:
     if image.has_transparency_data:
         canvas = Image.new("RGBA", image.size, (*background, 255))
         return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

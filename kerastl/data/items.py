@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from kerastl.data.decoding import Color, decoded
+from kerastl.data.decoding import decoded
+from kerastl.data.resizing import ImageSettings
 
 
 class ImageItems(Protocol):
@@ -26,8 +27,11 @@ class ImageItems(Protocol):
     def can_fork(self) -> bool:
         """Whether the images can still be read after the process was forked."""
 
-    def image(self, index: int, *, background: Color) -> Image.Image:
-        """The image at `index`, of mode "RGB"."""
+    def image(self, index: int, settings: ImageSettings) -> Image.Image:
+        """The image at `index`, of mode "RGB", no smaller than the settings need it."""
+
+    def name(self, index: int) -> str:
+        """What to call the image in an error."""
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """Something that changes when one of these images does."""
@@ -50,9 +54,13 @@ class FileItems:
         """Yes."""
         return True
 
-    def image(self, index: int, *, background: Color) -> Image.Image:
-        """The image at `index`, of mode "RGB"."""
-        return decoded(self.paths[index], background=background)
+    def image(self, index: int, settings: ImageSettings) -> Image.Image:
+        """The image at `index`, of mode "RGB", no smaller than the settings need it."""
+        return decoded(self.paths[index], background=settings.background, settings=settings)
+
+    def name(self, index: int) -> str:
+        """Its path."""
+        return str(self.paths[index])
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """A digest of path, size and time of change of the files; none is opened."""
@@ -80,9 +88,13 @@ class ArrayItems:
         """Yes."""
         return True
 
-    def image(self, index: int, *, background: Color) -> Image.Image:
+    def image(self, index: int, settings: ImageSettings) -> Image.Image:
         """The image at `index`, of mode "RGB"; arrays have no transparency."""
         return Image.fromarray(self.images[index])
+
+    def name(self, index: int) -> str:
+        """Its number."""
+        return f"image {index}"
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """A digest of every pixel."""

@@ -39,7 +39,6 @@ class ImageData:
         test: Likewise.
         class_names: Name of each class, in the order of the labels.
         settings: How the images were brought to size.
-        skipped: Broken files that were left out.
     """
 
     spec: str
@@ -48,13 +47,19 @@ class ImageData:
     test: DataLoader[Any] | None
     class_names: tuple[str, ...]
     settings: ImageSettings
-    skipped: tuple[BrokenImage, ...] = ()
+    _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
 
     @property
     def num_classes(self) -> int:
         """Number of classes."""
         return len(self.class_names)
+
+    @property
+    def skipped(self) -> tuple[BrokenImage, ...]:
+        """Broken files that were left out so far; of many files, each shows when it is read."""
+        met = (image for part in self._datasets.values() for image in part.broken_images())
+        return (*self._skipped_up_front, *met)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -125,7 +130,8 @@ def load_data(
         background: Red, green and blue, 0-255, under transparency and beside
             a padded image.
         skip_broken: Whether files that cannot be decoded are left out; by
-            default they are an error that lists them.
+            default they are an error that lists them. Up to 5,000 files are
+            checked here; of more, each when it is first read.
         num_workers: Processes that decode; by default up to 4, and none for
             images in memory. With `tfds` sets, JAX or TensorFlow the script
             that trains needs the usual `if __name__ == "__main__":`.
@@ -159,7 +165,7 @@ def load_data(
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
     fractions = {"test": test_split, "validation": validation_split}
     datasets = {
-        part: ImageDataset(items, indices, settings, source.class_names)
+        part: ImageDataset(items, indices, settings, source.class_names, skip_broken=skip_broken)
         for part, (items, indices) in _split(source, fractions, seed=seed).items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
@@ -179,7 +185,7 @@ def load_data(
         test=loaders.get("test"),
         class_names=source.class_names,
         settings=settings,
-        skipped=skipped,
+        _skipped_up_front=skipped,
         _datasets=datasets,
     )
 

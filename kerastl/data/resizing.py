@@ -98,31 +98,38 @@ def resized(image: Image.Image, settings: ImageSettings) -> np.ndarray:
     """
     size = settings.image_size
     interpolation = _FILTERS[settings.resizing.interpolation]
+    scaled = scaled_sides(image.size, settings)
     if settings.resize == "squash":
-        return np.array(image.resize((size, size), interpolation))
+        return np.array(image.resize(scaled, interpolation))
     if settings.resize == "pad":
-        return np.array(_padded(image, settings))
-    resizing = settings.resizing
-    shorter = round(size * resizing.resize_size / resizing.crop_size)
-    image = image.resize(_scaled_sides(image.size, shorter), interpolation)
+        canvas = Image.new("RGB", (size, size), settings.background)
+        left, top = ((size - side) // 2 for side in scaled)
+        canvas.paste(image.resize(scaled, interpolation), (left, top))
+        return np.array(canvas)
     # Rounded as torchvision's centre crop rounds it, half to even.
-    left, top = (round((side - size) / 2) for side in image.size)
+    left, top = (round((side - size) / 2) for side in scaled)
+    image = image.resize(scaled, interpolation)
     return np.array(image.crop((left, top, left + size, top + size)))
 
 
-def _scaled_sides(sides: tuple[int, int], shorter: int) -> tuple[int, int]:
-    """Width and height with the shorter side at `shorter`, the longer rounded down."""
+def scaled_sides(sides: tuple[int, int], settings: ImageSettings) -> tuple[int, int]:
+    """Width and height that an image is scaled to, before it is cut or padded.
+
+    For "crop" the longer side is rounded down.
+
+    Args:
+        sides: Width and height of the image, pixels.
+        settings: The size, and how to get there.
+    """
+    size = settings.image_size
+    if settings.resize == "squash":
+        return size, size
     width, height = sides
+    if settings.resize == "pad":
+        longer = max(sides)
+        return max(1, round(width * size / longer)), max(1, round(height * size / longer))
+    resizing = settings.resizing
+    shorter = round(size * resizing.resize_size / resizing.crop_size)
     if width <= height:
         return shorter, int(shorter * height / width)
     return int(shorter * width / height), shorter
-
-
-def _padded(image: Image.Image, settings: ImageSettings) -> Image.Image:
-    size = settings.image_size
-    longer = max(image.size)
-    width, height = (max(1, round(side * size / longer)) for side in image.size)
-    scaled = image.resize((width, height), _FILTERS[settings.resizing.interpolation])
-    canvas = Image.new("RGB", (size, size), settings.background)
-    canvas.paste(scaled, ((size - width) // 2, (size - height) // 2))
-    return canvas

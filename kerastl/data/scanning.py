@@ -12,7 +12,14 @@ import numpy as np
 
 from kerastl.data.decoding import decoded, decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, FileItems, SourceData
+from kerastl.data.resizing import ImageSettings
 from kerastl.errors import BrokenImagesError
+
+CHECKED_UP_FRONT = 5000
+"""Files up to which all are checked before training; of more, each when it is first read."""
+
+# Every byte of a JPEG is still decoded, but most of its pixels are not computed.
+_SMALL = ImageSettings(image_size=1)
 
 _MOST_LISTED = 20
 _PROGRESS_FROM = 200
@@ -50,7 +57,8 @@ def without_broken_images(
     """The data with its broken files left out, and what they were.
 
     Sources other than folders hold decoded or checked images and come back as
-    they are.
+    they are, and so do folders with more than `CHECKED_UP_FRONT` files: a
+    training on many files starts before all are read.
 
     Args:
         data: Images and labels.
@@ -63,6 +71,8 @@ def without_broken_images(
     """
     files = {part: items for part, items in data.parts.items() if isinstance(items, FileItems)}
     paths = [path for items in files.values() for path in items.paths]
+    if len(paths) > CHECKED_UP_FRONT:
+        return data, ()
     broken = tuple(broken_images(paths, progress=progress))
     if not broken:
         return data, ()
@@ -87,7 +97,7 @@ def without_broken_images(
 
 def _reason(path: Path) -> str | None:
     try:
-        decoded(path)
+        decoded(path, settings=_SMALL)
     except Exception as error:  # Pillow's decoders raise almost anything on broken data
         return decoding_reason(error)
     return None

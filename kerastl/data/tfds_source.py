@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kerastl.data.decoding import Color, decoded
+from kerastl.data.decoding import decoded
 from kerastl.data.items import SourceData
+from kerastl.data.resizing import ImageSettings
 from kerastl.data.specs import DataSpec, tfds_name
 from kerastl.errors import unknown_name
 
@@ -52,9 +53,14 @@ class RecordItems:
         """No: array_record reads in threads, which a forked process lacks."""
         return False
 
-    def image(self, index: int, *, background: Color) -> Image.Image:
-        """The image at `index`, of mode "RGB"."""
-        return decoded(bytes(self._records[index][self._image_key]), background=background)
+    def image(self, index: int, settings: ImageSettings) -> Image.Image:
+        """The image at `index`, of mode "RGB", no smaller than the settings need it."""
+        content = bytes(self._records[index][self._image_key])
+        return decoded(content, background=settings.background, settings=settings)
+
+    def name(self, index: int) -> str:
+        """The set, the split and the number of the record."""
+        return f"{self._about} record {index}"
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """Which split of which prepared set it is; sets are not changed in place."""

@@ -143,25 +143,31 @@ class LoaderBatches(_BoundaryAdapter):
 
     def __init__(self, source: LoaderSource, features: BoundaryFeatures, labels: LabelRows) -> None:
         super().__init__(get_data_adapter(source.loader), features)
+        self._source = source
         self._loader = source.loader
         self._labels = labels
         self._reading: Any = None
 
     def batches(self) -> Iterator[tuple[Any, ...]]:
-        if self._features.is_on and self._features.view_is_known:
+        if self._is_complete():
             self._reading = None  # ends its worker processes
             return self._from_store(numbers_only(self._loader))
         if self._reading is None:
             self._reading = numbered(self._loader)
         return self._while_reading(iter(self._reading))
 
+    def _is_complete(self) -> bool:
+        return self._features.is_on and self._features.is_complete(self._source.absent)
+
     def _while_reading(self, numbered_batches: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
         for numbers, batch in numbered_batches:
             yield self._with_features(numbers, batch)
 
     def _from_store(self, numbers_of_batches: Iterator[np.ndarray]) -> Iterator[tuple[Any, ...]]:
-        for numbers in numbers_of_batches:
-            if self._features.is_on and self._features.view_is_known:
+        absent = self._source.absent
+        for all_numbers in numbers_of_batches:
+            numbers = all_numbers[~absent[all_numbers]]
+            if self._is_complete():
                 rows = self._features.rows(numbers)
                 columns = [as_tensor(column) for column in self._labels.get(rows)]
                 yield (self._features.of(numbers, self._pixels), *columns)

@@ -9,9 +9,8 @@ from typing import Literal
 
 from kerastl.errors import unknown_name
 from kerastl.prefix.boundary import Boundary
+from kerastl.prefix.modes import CACHE_MODES
 from kerastl.prefix.sources import ImageSource
-
-CACHE_MODES = ("auto", "memory", "disk", "off")
 
 MEMORY_SHARE = 0.25
 """Share of the memory that is available now which a cache may take."""

@@ -50,11 +50,10 @@ class BoundaryFeatures:
         """The store's rows of some images in this epoch's view."""
         return numbers + self.view * self._num_images
 
-    @property
-    def view_is_known(self) -> bool:
-        """Whether every image of this epoch's view is in the store."""
+    def is_complete(self, absent: np.ndarray) -> bool:
+        """Whether every image of this epoch's view is in the store, those aside that are absent."""
         start = self.view * self._num_images
-        return bool(self.store.known[start : start + self._num_images].all())
+        return bool((self.store.known[start : start + self._num_images] | absent).all())
 
     def restart(self, function: PrefixFunction) -> None:
         """Forget every row; compute them anew with another function."""

@@ -64,6 +64,12 @@ class LoaderSource:
         self.is_known_to_repeat = getattr(loader.dataset, "repeats", False) is True
         self.why_not = "the data set may change its images at random"
 
+    @property
+    def absent(self) -> np.ndarray:
+        """Whether each image has turned out to be broken and is left out."""
+        found = getattr(self.loader.dataset, "broken", None)
+        return np.zeros(self.num_images, bool) if found is None else np.asarray(found)
+
     def fingerprint(self) -> str:
         """The data set's own description, or which object it is, and what makes batches of it."""
         dataset = self.loader.dataset
@@ -107,6 +113,10 @@ class Numbered:
     def __getitem__(self, index: int) -> tuple[int, Any]:
         return index, self._dataset[index]
 
+    def broken_images(self) -> Any:
+        """Those of the data set."""
+        return self._dataset.broken_images()
+
 
 class NumberedCollate:
     """Batches as the loader makes them, with the numbers of their samples in front.
@@ -119,15 +129,20 @@ class NumberedCollate:
         self._collate = collate
 
     def __call__(self, samples: Sequence[tuple[int, Any]]) -> tuple[np.ndarray, Any]:
-        numbers = np.array([number for number, _ in samples], np.int64)
-        return numbers, self._collate([sample for _, sample in samples])
+        batch = self._collate([sample for _, sample in samples])
+        # Our own data sets give None for a broken image, which the batch leaves out.
+        sound = [number for number, sample in samples if sample is not None]
+        return np.array(sound, np.int64), batch
 
 
 def numbered(loader: Any) -> Any:
     """The same loader with `(numbers, batch)` for each batch."""
     from torch.utils.data import DataLoader
 
-    return DataLoader(
+    from kerastl.data.batches import ImageLoader
+
+    kind = ImageLoader if isinstance(loader, ImageLoader) else DataLoader
+    return kind(
         Numbered(loader.dataset),  # type: ignore[arg-type]
         batch_sampler=loader.batch_sampler,
         collate_fn=NumberedCollate(loader.collate_fn),
