@@ -24,6 +24,10 @@ class KerasBlock(keras.layers.Layer):
     def __init__(self, part: BackbonePart, **kwargs: Any) -> None:
         super().__init__(name=part.name, **kwargs)
         self.network = part.network
+        if keras.backend.backend() == "torch":
+            from kerastl.layers.torch_kernels import use_torch_kernels
+
+            use_torch_kernels(self.network)
         self.built = True
 
     def layer_counts(self) -> Counter[str]:
