@@ -1,0 +1,72 @@
+"""The frozen prefix kept from epoch to epoch: the same history as without."""
+
+import keras
+import numpy as np
+import pytest
+import torch
+
+import kerastl
+from kerastl.prefix import caching
+
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+LABELS = np.arange(20) % 4
+
+
+def classifier(spec, through):
+    keras.utils.set_random_seed(0)
+    torch.manual_seed(0)
+    model = kerastl.ImageClassifier(spec, 4, weights=None, image_size=64)
+    model.freeze(through=through)
+    model.compile(keras.optimizers.SGD(momentum=0.9), learning_rate=1e-3)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("spec", "through", "source"),
+    [
+        ("torchvision:resnet18", "layer3", "arrays"),
+        ("torchvision:resnet18", "layer3", "loader"),
+        ("keras:MobileNet?alpha=0.25", "stage4", "arrays"),
+    ],
+)
+def test_history_with_the_cache_is_the_history_without(monkeypatch, spec, through, source):
+    computed = []
+    original = caching.prefix_function
+
+    def counting(model, boundary):
+        function = original(model, boundary)
+
+        def call(images):
+            computed.append(len(images))
+            return function(images)
+
+        return call
+
+    monkeypatch.setattr(caching, "prefix_function", counting)
+    histories = []
+    for cache in (False, "auto"):
+        model = classifier(spec, through)
+        options = {"x": IMAGES, "y": LABELS, "batch_size": 5, "validation_split": 0.25}
+        if source == "loader":
+            data = kerastl.load_data((IMAGES, LABELS), image_size=64, batch_size=4)
+            options = {"x": data.train, "validation_data": data.validation}
+        keras.utils.set_random_seed(1)
+        histories.append(model.fit(**options, epochs=3, verbose=0, cache=cache).history)
+    assert model.cache_report.startswith("in memory")
+    for name, expected in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+    # Keras looks at a batch or two before the first epoch.
+    assert sum(computed) <= 20 + 2 * 5
+    frozen = model.get_layer(through).weights
+    assert len(frozen) > 0
+
+
+def test_the_set_of_frozen_blocks_cannot_change_under_a_compiled_step():
+    class Unfreeze(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.unfreeze("layer3")
+
+    model = classifier("torchvision:resnet18", "layer3")
+    with pytest.raises(RuntimeError, match="Call them between two calls of `fit`"):
+        model.fit(IMAGES, LABELS, epochs=2, verbose=0, callbacks=[Unfreeze()])
