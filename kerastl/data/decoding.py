@@ -14,7 +14,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from kerastl.backbones.base import Resizing
-from kerastl.data.resizing import ImageSettings, ResizeMode, resized, scaled_sides
+from kerastl.data.resizing import (
+    REDUCED,
+    ImageSettings,
+    ResizeMode,
+    resized,
+    scaled_sides,
+)
 from kerastl.errors import BrokenImagesError
 
 Color = tuple[int, int, int]
@@ -68,8 +74,11 @@ def decoded(
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with Image.open(file, formats=_FORMATS) as image:
         if settings is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
-            width, height = scaled_sides(image.size, settings)
+            whole = image.size
+            width, height = scaled_sides(whole, settings)
             image.draft(image.mode, (ceil(width * _SPARE), ceil(height * _SPARE)))
+            if image.size != whole:
+                image.info[REDUCED] = True
         image.load()
         return _as_rgb(_upright(image), background)
 

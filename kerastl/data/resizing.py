@@ -15,6 +15,9 @@ ResizeMode = Literal["crop", "squash", "pad"]
 
 DEFAULT_RESIZING = Resizing(resize_size=256, crop_size=224)
 
+REDUCED = "read at a reduced size"
+"""Mark in the `info` of an image that is not as the file has it."""
+
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -108,8 +111,13 @@ def resized(image: Image.Image, settings: ImageSettings) -> np.ndarray:
         return np.array(canvas)
     # Rounded as torchvision's centre crop rounds it, half to even.
     left, top = (round((side - size) / 2) for side in scaled)
-    image = image.resize(scaled, interpolation)
-    return np.array(image.crop((left, top, left + size, top + size)))
+    if REDUCED not in image.info:
+        image = image.resize(scaled, interpolation)
+        return np.array(image.crop((left, top, left + size, top + size)))
+    # Scaling only what is cut out is faster, but may round by a step differently.
+    across, down = (before / after for before, after in zip(image.size, scaled, strict=True))
+    box = (left * across, top * down, (left + size) * across, (top + size) * down)
+    return np.array(image.resize((size, size), interpolation, box=box))
 
 
 def scaled_sides(sides: tuple[int, int], settings: ImageSettings) -> tuple[int, int]:
