@@ -201,6 +201,10 @@ class BlockOptimizer(keras.optimizers.Optimizer):
                 for v in variables
             }
         self._states[block] = _BlockState(inner, accumulators)
+        if keras.backend.backend() == "torch":
+            from kerastl.torch_layout import follow_layout
+
+            follow_layout([*inner.variables, *accumulators.values()], variables)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Update the variables that have a gradient.

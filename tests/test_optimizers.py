@@ -190,3 +190,15 @@ def test_a_variable_of_another_model_is_refused():
     variable = other.trainable_variables[0]
     with pytest.raises(ValueError, match="belongs to no block"):
         model.optimizer.apply([keras.ops.zeros(variable.shape)], [variable])
+
+
+def test_moments_have_the_memory_layout_of_their_weights():
+    model = kerastl.ImageClassifier("torchvision:resnet18", 3, weights=None, image_size=32)
+    model.compile("adam", learning_rate=1e-3)
+    images = np.zeros((4, 32, 32, 3), "uint8")
+    model.fit(images, np.array([0, 1, 2, 0]), epochs=1, verbose=0)
+    weight = model.get_layer("layer1").torch_variables[0]
+    moments = model.optimizer.optimizer_of("layer1").variables
+    same = [state.value for state in moments if state.shape == weight.shape]
+    assert len(same) >= 2
+    assert all(state.stride() == weight.value.stride() for state in same)
