@@ -340,7 +340,7 @@ class ImageClassifier(keras.Model):
         """As in Keras; a dict of a layer's name to its output goes on from there."""
         if isinstance(inputs, Mapping):
             ((name, values),) = inputs.items()
-        elif fitting.takes_prefix_apart(inputs, self._running_prefix):
+        elif fitting.takes_prefix_apart(inputs, self._running_prefix, jit_compile=self.jit_compile):
             name = self._running_prefix.boundary.layer
             outputs = self._running_prefix.function(inputs)
             values = outputs[0] if len(outputs) == 1 else outputs

@@ -57,16 +57,19 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
         kwargs.setdefault("shuffle", False)  # the loader's own business; Keras would warn
         if kwargs.get("class_weight"):
             x = _weighted(x, kwargs.pop("class_weight"))
-    ours: list[Any] = [LearningRateLog(), StopOnNonFiniteLoss()]
+    return x, with_callbacks(model, kwargs, [LearningRateLog(), StopOnNonFiniteLoss()])
+
+
+def with_callbacks(model: Any, kwargs: dict[str, Any], ours: Sequence[Any]) -> dict[str, Any]:
+    """The arguments of `keras.Model.fit` with more callbacks in front of the user's."""
     given = kwargs.get("callbacks")
     if isinstance(given, keras.callbacks.CallbackList):
         for callback in ours:
             callback.set_model(model)
         given.callbacks[:0] = ours
-    else:
-        listed = list(given) if isinstance(given, list | tuple) else [given] if given else []
-        kwargs["callbacks"] = [*ours, *listed]
-    return x, kwargs
+        return kwargs
+    listed = list(given) if isinstance(given, list | tuple) else [given] if given else []
+    return {**kwargs, "callbacks": [*ours, *listed]}
 
 
 def check_labels(labels: Any, num_classes: int) -> None:
@@ -139,11 +142,12 @@ def check_can_freeze_within_fit(jit_compile: bool) -> None:
         )
 
 
-def takes_prefix_apart(images: Any, prefix: Any) -> bool:
+def takes_prefix_apart(images: Any, prefix: Any, *, jit_compile: bool) -> bool:
     """Whether a running `fit` computes the frozen prefix of these images outside the graph."""
     return (
         prefix is not None
         and keras.backend.backend() == "torch"
+        and not jit_compile
         and not getattr(images, "is_meta", False)
     )
 

@@ -89,6 +89,7 @@ def measure(folder: Path, backend: str) -> BackendRun:
         validation_data=data.validation,
         epochs=config.epochs,
         callbacks=[watch],
+        cache=config.cache,
         verbose=0,
     )
     full = [

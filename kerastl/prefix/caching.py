@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 
+from kerastl.fitting import with_callbacks
 from kerastl.prefix.adapters import ArrayBatches, LoaderBatches
 from kerastl.prefix.boundary import Boundary, boundary_of
 from kerastl.prefix.decision import CacheDecision, CacheWishes, decide, views_of
@@ -59,6 +60,12 @@ class PrefixCache:
         self._key = ""
         self._rows: dict[str, tuple[FeatureStore, LabelRows, ImageSource]] = {}
         self._used: set[str] = set()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the rows in memory take."""
+        stores = (store for store, _, _ in self._rows.values())
+        return sum(store.num_bytes for store in stores if not store.on_disk)
 
     def clear(self) -> None:
         """Drop everything."""
@@ -174,7 +181,7 @@ def prepare(
         cache: What the model keeps; brought up to date.
     """
     options = dict(options)
-    boundary, room = boundary_of(model), wishes.limits.room()
+    boundary, room = boundary_of(model), wishes.limits.room(held=cache.memory_bytes)
     epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
     train = source_of(x)
     held_out = _validation_source(options.get("validation_data"))
@@ -203,7 +210,7 @@ def prepare(
             f"{error.strerror}. Free some space, set TMPDIR to another disk, or say cache=False",
         ) from error
     cache.drop_unused()
-    options["callbacks"] = [WatchPrefix(prefix, cache), *options.get("callbacks", [])]
+    options = with_callbacks(model, options, [WatchPrefix(prefix, cache)])
     return Prepared(x, y, options, prefix, _report(parts))
 
 

@@ -31,13 +31,17 @@ class CacheLimits:
     memory: int | None = None
     disk: int | None = None
 
-    def room(self) -> Room:
-        """What may be taken now."""
+    def room(self, *, held: int = 0) -> Room:
+        """What may be taken now.
+
+        Args:
+            held: Bytes that an earlier cache has in memory, and gives back or goes on with.
+        """
         memory, disk = self.memory, self.disk
         if memory is None:
             import psutil
 
-            memory = int(psutil.virtual_memory().available * MEMORY_SHARE)
+            memory = int((psutil.virtual_memory().available + held) * MEMORY_SHARE)
         if disk is None:
             disk = int(shutil.disk_usage(tempfile.gettempdir()).free * DISK_SHARE)
         return Room(memory, disk)

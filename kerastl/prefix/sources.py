@@ -32,9 +32,11 @@ class ArraySource:
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
         """Some of the images."""
-        if isinstance(self.images, np.ndarray):
-            return self.images[indices]
-        return np.asarray(keras.ops.convert_to_numpy(self.images[indices]))
+        if keras.ops.is_tensor(self.images):
+            taken = keras.ops.take(self.images, indices, axis=0)
+            return np.asarray(keras.ops.convert_to_numpy(taken))
+        # NumPy's, and torch's where Keras runs on another backend.
+        return np.asarray(self.images[indices])
 
     def fingerprint(self) -> str:
         """A digest of every pixel."""

@@ -41,6 +41,11 @@ class FeatureStore:
             for shape in boundary.shapes
         ]
 
+    @property
+    def num_bytes(self) -> int:
+        """Size of all rows."""
+        return sum(array.nbytes for array in self._arrays)
+
     def put(self, rows: np.ndarray, values: Sequence[np.ndarray]) -> None:
         """Write rows; `values` has an array `(rows, ...)` per tensor that passes."""
         for array, value in zip(self._arrays, values, strict=True):
