@@ -199,6 +199,19 @@ def test_a_module_of_the_current_folder_trains_and_opens_again_when_allowed(
     assert kerastl("evaluate", "run", "--no-safe-mode").exit_code == 0
 
 
+def test_a_run_says_what_it_keeps_of_the_frozen_blocks(tmp_path):
+    common = ("run", "--image-size", "32", "--epochs", "2", "--strategy", "feature-extraction")
+    kept = kerastl(*common, "--output", tmp_path / "kept")
+    assert "Cache in memory: pooling of 1,079 images, 5.5 MB; validation in memory" in kept.stderr
+    saved = json.loads((tmp_path / "kept" / "metrics.json").read_text())
+    assert saved["cache"].startswith("in memory: pooling of 1,079 images")
+    plain = kerastl(*common, "--cache", "off", "--output", tmp_path / "plain")
+    assert "Cache not used: as asked" in plain.stderr
+    rows = [results.load_history(tmp_path / name) for name in ("kept", "plain")]
+    for found, expected in zip(*rows, strict=True):
+        assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
 def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
     output = tmp_path / "never"
     result = kerastl("plan", "--image-size", "32", "--output", output)

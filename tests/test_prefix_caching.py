@@ -373,3 +373,28 @@ def test_broken_files_of_many_are_left_out_with_the_cache_as_without(tmp_path, m
         histories.append(train(classifier(), data.train, None, **options))
         assert len(data.skipped) == 2
     assert_same(histories[1], histories[0])
+
+
+def test_a_cache_that_was_asked_for_and_cannot_be_is_a_warning():
+    model = classifier(through=None)
+    with pytest.warns(UserWarning, match="asked for is not used: the first block trains"):
+        train(model, epochs=1, cache="memory")
+    model = classifier()
+    with pytest.warns(UserWarning, match="would not fit into 10 bytes of memory"):
+        train(model, epochs=1, cache="memory", cache_limits=CacheLimits(memory=10))
+
+
+def test_a_list_of_callbacks_made_by_keras_is_taken_too():
+    model = classifier()
+    callbacks = keras.callbacks.CallbackList([], add_history=True, model=model, epochs=3)
+    assert len(train(model, callbacks=callbacks)["loss"]) == 3
+    assert model.cache_report.startswith("in memory")
+
+
+@pytest.mark.parametrize("kind", ["torch", "float32"])
+def test_images_of_another_kind_are_cached(kind):
+    images = torch.from_numpy(IMAGES) if kind == "torch" else IMAGES.astype("float32")
+    expected = train(classifier(), images, cache=False)
+    model = classifier()
+    assert_same(train(model, images), expected)
+    assert model.cache_report.startswith("in memory")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -188,6 +189,8 @@ def prepare(
     parts = [decide(boundary, train, wishes, room, epochs=epochs)]
     if options.get("validation_data") is not None:
         parts.append(decide(boundary, held_out, wishes, room, epochs=epochs))
+    if wishes.explicit and parts[0].place is None:
+        warnings.warn(f"The cache that was asked for is {parts[0].reason}.", stacklevel=4)
     if boundary is None:
         return Prepared(x, y, options, None, _report(parts))
     prefix = RunningPrefix(boundary, prefix_function(model, boundary))
