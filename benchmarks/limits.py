@@ -1,0 +1,134 @@
+"""`python -m benchmarks.limits`: what the bare network costs here, and so how far anyone can get.
+
+A ratio against the hand-written loop cannot be higher than that of the
+convolutions that are left to do. This measures those alone, without data,
+Keras or metrics: ResNet-18, batch 32, 128 pixels.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torchvision.models import resnet18
+
+from benchmarks.jobs import JOBS
+from kerastl.prefix.folding import folded
+
+_REPEATS = 7
+_BATCH = (32, 3, 128, 128)
+_LAST = torch.channels_last
+
+
+class _Suffix(nn.Module):
+    """ResNet-18 behind `layer2`."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(network.layer3, network.layer4, network.avgpool, nn.Flatten())
+        self.fc = network.fc
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.blocks(features))
+
+
+def main() -> None:
+    """Print the seconds of each part, and the highest ratios that they allow."""
+    torch.manual_seed(0)
+    seconds = _fastest(_parts())
+    for name, value in seconds.items():
+        print(f"{name:<46} {value * 1000:7.1f} ms")
+    loop = {
+        "feature-extraction": seconds["loop: forward, frozen"],
+        "partial": seconds["loop: step, frozen through layer2"],
+        "full": seconds["loop: step"],
+    }
+    print("\nhighest ratio against the loop, were there nothing but convolutions")
+    for precision, suffix in (("float32", ""), ("mixed_bfloat16", ", bfloat16")):
+        prefix = seconds[f"folded forward{suffix}"]
+        through = seconds[f"folded forward through layer2{suffix}"]
+        ours = {
+            # The prefix once; what is left in each of the epochs.
+            "feature-extraction": prefix / 10,
+            "partial": through / 5 + seconds[f"step behind layer2{suffix}"],
+            "full": seconds[f"step, channels last{suffix}"],
+        }
+        for strategy, best in ours.items():
+            target = JOBS[f"{strategy}-resnet18-{precision}"].target
+            name = f"{strategy}, {precision}"
+            print(f"{name:<46} {loop[strategy] / best:7.2f}   target {target}")
+
+
+def _parts() -> dict[str, Callable[[], object]]:
+    plain, partly = resnet18(num_classes=10).train(), resnet18(num_classes=10).train()
+    frozen = copy.deepcopy(plain).requires_grad_(False)
+    for name in ("conv1", "bn1", "layer1", "layer2"):
+        partly.get_submodule(name).requires_grad_(False)
+    images = torch.randn(_BATCH)
+    last = images.contiguous(memory_format=_LAST)
+    features = torch.randn(32, 128, 16, 16).contiguous(memory_format=_LAST)
+    parts: dict[str, Callable[[], object]] = {
+        "loop: forward, frozen": lambda: frozen(images),
+        "loop: step, frozen through layer2": _step(partly, images),
+        "loop: step": _step(plain, images),
+    }
+    whole = folded(plain).to(memory_format=_LAST)
+    front = nn.Sequential(*[getattr(plain, name) for name in _FRONT])
+    through = folded(front).to(memory_format=_LAST)
+    for suffix, is_mixed in (("", False), (", bfloat16", True)):
+        network = copy.deepcopy(plain).to(memory_format=_LAST)
+        behind = _Suffix(copy.deepcopy(plain)).to(memory_format=_LAST)
+        parts |= {
+            f"folded forward{suffix}": _forward(whole, last, is_mixed),
+            f"folded forward through layer2{suffix}": _forward(through, last, is_mixed),
+            f"step behind layer2{suffix}": _step(behind, features, is_mixed),
+            f"step, channels last{suffix}": _step(network, last, is_mixed),
+        }
+    return parts
+
+
+_FRONT = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2")
+
+
+def _forward(network: nn.Module, images: torch.Tensor, is_mixed: bool) -> Callable[[], object]:
+    def forward() -> object:
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+            return network(images)
+
+    return forward
+
+
+def _step(network: nn.Module, images: torch.Tensor, is_mixed: bool = False) -> Callable[[], object]:
+    labels = torch.arange(len(images)) % 10
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.001, momentum=0.9)
+
+    def step() -> object:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+            outputs = network(images)
+        loss = nn.functional.cross_entropy(outputs.float(), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def _fastest(parts: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Lowest of several times of each part, taken in turns."""
+    fastest: dict[str, float] = {}
+    for _ in range(_REPEATS):
+        for name, part in parts.items():
+            started = time.perf_counter()
+            part()
+            took = time.perf_counter() - started
+            fastest[name] = min(fastest.get(name, took), took)
+    return fastest
+
+
+if __name__ == "__main__":
+    main()
