@@ -10,7 +10,12 @@ from torch.utils.data import DataLoader, Dataset
 import kerastl
 from kerastl.data.items import ArrayItems
 from kerastl.prefix import caching
+from kerastl.prefix.adapters import LoaderBatches
+from kerastl.prefix.boundary import Boundary
 from kerastl.prefix.decision import CacheLimits
+from kerastl.prefix.features import BoundaryFeatures, LabelRows
+from kerastl.prefix.sources import LoaderSource
+from kerastl.prefix.store import FeatureStore
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (22, 32, 32, 3), dtype=np.uint8)
@@ -398,3 +403,39 @@ def test_images_of_another_kind_are_cached(kind):
     model = classifier()
     assert_same(train(model, images), expected)
     assert model.cache_report.startswith("in memory")
+
+
+class RandomValue(Dataset):
+    """Images of one random value, which is their label too; as after a mix of two images."""
+
+    def __len__(self):
+        return 12
+
+    def __getitem__(self, index):
+        value = torch.rand(())
+        return value.expand(2, 2, 3), value
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_an_image_that_changes_keeps_the_label_that_it_was_read_with(views):
+    boundary = Boundary(("stem",), "stem", ((3,),), "float32")
+    features = BoundaryFeatures(
+        boundary,
+        FeatureStore(boundary, 12 * views),
+        lambda images: [images.mean((1, 2))],
+        num_images=12,
+        views=views,
+    )
+    loader = DataLoader(RandomValue(), batch_size=5, shuffle=True)
+    batches = LoaderBatches(LoaderSource(loader), features, LabelRows(12 * views))
+    seen = []
+    for epoch in range(4):
+        features.view = epoch % views
+        next(batches.batches())  # as Keras looks at a batch
+        epoch_labels = []
+        for values, labels in batches.batches():
+            torch.testing.assert_close(values["stem"][:, 0], labels)
+            epoch_labels.extend(labels.tolist())
+        seen.append(sorted(epoch_labels))
+    assert seen[0] == seen[views]
+    assert len(set(map(tuple, seen))) == views

@@ -178,12 +178,15 @@ class LoaderBatches(_BoundaryAdapter):
         images, *columns = _checked(batch, len(numbers))
         if not self._features.is_on:
             return tuple(_for_backend(value) for value in (images, *columns))
-        self._labels.put(self._features.rows(numbers), columns)
+        # An image that is kept goes with the labels that it was read with: both may be random.
+        rows, missing = self._features.rows(numbers), self._features.missing(numbers)
+        arrays = [np.asarray(keras.ops.convert_to_numpy(column)) for column in columns]
+        self._labels.put(rows[missing], [array[missing] for array in arrays])
         order = {int(number): position for position, number in enumerate(numbers)}
         features = self._features.of(
-            numbers, lambda missing: images[[order[int(number)] for number in missing]]
+            numbers, lambda wanted: images[[order[int(number)] for number in wanted]]
         )
-        return (features, *(_for_backend(column) for column in columns))
+        return (features, *(as_tensor(column) for column in self._labels.get(rows)))
 
     def _read(self, numbers: np.ndarray) -> Any:
         """Some images and what comes with them, read in this process."""

@@ -55,6 +55,17 @@ class BoundaryFeatures:
         start = self.view * self._num_images
         return bool((self.store.known[start : start + self._num_images] | absent).all())
 
+    def missing(self, numbers: np.ndarray) -> np.ndarray:
+        """Which of some images will be computed: those that are not in the store.
+
+        A compiled function takes all or none: a batch of another size would be
+        compiled anew.
+        """
+        missing = ~self.store.known[self.rows(numbers)]
+        if keras.backend.backend() != "torch" and missing.any():
+            missing[:] = True
+        return missing
+
     def restart(self, function: PrefixFunction) -> None:
         """Forget every row; compute them anew with another function."""
         self._function = function
@@ -70,11 +81,8 @@ class BoundaryFeatures:
         Returns:
             The name of the boundary's layer -> its output, one tensor or a list.
         """
-        rows = self.rows(numbers)
-        missing = ~self.store.known[rows]
+        rows, missing = self.rows(numbers), self.missing(numbers)
         if missing.any():
-            if keras.backend.backend() != "torch":
-                missing[:] = True  # a batch of another size would be compiled anew
             values = self._function(pixels(numbers[missing]))
             self.store.put(rows[missing], [as_array(value) for value in values])
             if missing.all():
@@ -114,13 +122,12 @@ class LabelRows:
         self._num_rows = num_rows
         self._columns: list[np.ndarray] = []
 
-    def put(self, rows: np.ndarray, columns: Sequence[Any]) -> None:
-        """Remember what came with some images."""
-        arrays = [np.asarray(keras.ops.convert_to_numpy(column)) for column in columns]
+    def put(self, rows: np.ndarray, columns: Sequence[np.ndarray]) -> None:
+        """Remember what came with some images: an array `(rows, ...)` for each column."""
         if not self._columns:
-            self._columns = [np.empty((self._num_rows, *a.shape[1:]), a.dtype) for a in arrays]
-        for kept, array in zip(self._columns, arrays, strict=True):
-            kept[rows] = array
+            self._columns = [np.empty((self._num_rows, *c.shape[1:]), c.dtype) for c in columns]
+        for kept, column in zip(self._columns, columns, strict=True):
+            kept[rows] = column
 
     def get(self, rows: np.ndarray) -> list[np.ndarray]:
         """What came with some images."""
