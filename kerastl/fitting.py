@@ -60,16 +60,18 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
     return x, with_callbacks(model, kwargs, [LearningRateLog(), StopOnNonFiniteLoss()])
 
 
-def with_callbacks(model: Any, kwargs: dict[str, Any], ours: Sequence[Any]) -> dict[str, Any]:
-    """The arguments of `keras.Model.fit` with more callbacks in front of the user's."""
+def with_callbacks(
+    model: Any, kwargs: dict[str, Any], first: Sequence[Any], *, last: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """The arguments of `keras.Model.fit` with more callbacks around the user's."""
     given = kwargs.get("callbacks")
     if isinstance(given, keras.callbacks.CallbackList):
-        for callback in ours:
+        for callback in (*first, *last):
             callback.set_model(model)
-        given.callbacks[:0] = ours
+        given.callbacks[:] = [*first, *given.callbacks, *last]
         return kwargs
     listed = list(given) if isinstance(given, list | tuple) else [given] if given else []
-    return {**kwargs, "callbacks": [*ours, *listed]}
+    return {**kwargs, "callbacks": [*first, *listed, *last]}
 
 
 def check_labels(labels: Any, num_classes: int) -> None:

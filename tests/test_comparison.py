@@ -95,6 +95,7 @@ def test_a_backend_that_dies_leaves_the_others_and_says_why(tmp_path, monkeypatc
     assert "SIGKILL" in saved["backends"]["jax"]["error"]
 
 
+@pytest.mark.slow
 def test_three_backends_agree_on_a_job(tmp_path):
     folder = tmp_path / "out"
     result = invoke(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from kerastl.prefix.features import BoundaryFeatures, LabelRows
 from kerastl.prefix.functions import (
     PrefixFunction,
     prefix_function,
+    variables_before,
     weights_digest,
     weights_stamp,
 )
@@ -26,24 +27,44 @@ from kerastl.prefix.sources import ImageSource, LoaderSource, array_source, load
 from kerastl.prefix.store import FeatureStore
 
 
-@dataclass
 class RunningPrefix:
     """The frozen prefix of a running `fit`.
 
+    Args:
+        model: The classifier.
+        boundary: Where the prefix ends.
+        cache: What the model keeps between two calls of `fit`.
+
     Attributes:
-        boundary: Where it ends.
+        boundary: Where the prefix ends.
         function: What computes it.
         features: What is kept of each data source.
     """
 
-    boundary: Boundary
-    function: PrefixFunction
-    features: list[BoundaryFeatures] = field(default_factory=list)
+    def __init__(self, model: Any, boundary: Boundary, cache: PrefixCache) -> None:
+        self.boundary = boundary
+        self.function: PrefixFunction = prefix_function(model, boundary)
+        self.features: list[BoundaryFeatures] = []
+        self._model = model
+        self._cache = cache
+        self._variables = variables_before(model, boundary)
+        self._stamp = weights_stamp(self._variables)
 
     def stop(self) -> None:
         """Go on with the images themselves: the set of frozen blocks has changed."""
         for features in self.features:
             features.is_on = False
+
+    def refresh(self) -> None:
+        """Drop what was computed with weights that are no longer there."""
+        stamp = weights_stamp(self._variables)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        self._cache.clear()
+        self.function = prefix_function(self._model, self.boundary)
+        for features in self.features:
+            features.restart(self.function)
 
 
 @dataclass(frozen=True)
@@ -103,6 +124,8 @@ class PrefixCache:
         features = BoundaryFeatures(
             prefix.boundary, store, prefix.function, num_images=source.num_images, views=views
         )
+        if keras.backend.backend() == "torch":
+            features.before_each_batch = prefix.refresh
         prefix.features.append(features)
         return Kept(features, labels)
 
@@ -112,32 +135,51 @@ class PrefixCache:
 
 
 class WatchPrefix(keras.callbacks.Callback):
-    """Turns the views, and drops what was computed with weights that are no longer there.
+    """Turns the views, and looks at each epoch's start for weights that have changed.
+
+    It comes after the user's callbacks, which may have changed them. On torch
+    every batch looks too, which costs little there; JAX takes no new weights
+    within an epoch.
 
     Args:
         prefix: The prefix of this `fit`.
-        cache: What the model keeps.
     """
 
-    def __init__(self, prefix: RunningPrefix, cache: PrefixCache) -> None:
+    def __init__(self, prefix: RunningPrefix) -> None:
         super().__init__()
         self._prefix = prefix
-        self._cache = cache
-        self._stamp: Any = None
-
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._stamp = weights_stamp(self.model, self._prefix.boundary)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         for features in self._prefix.features:
             features.view = epoch % features.views
-        stamp = weights_stamp(self.model, self._prefix.boundary)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._cache.clear()
-            self._prefix.function = prefix_function(self.model, self._prefix.boundary)
-            for features in self._prefix.features:
-                features.restart(self._prefix.function)
+        self._prefix.refresh()
+
+
+class WarnOfLateChanges(keras.callbacks.Callback):
+    """Says on TensorFlow where weights changed amid an epoch, too late for some of its steps.
+
+    It comes before the user's callbacks, whose changes between two epochs count in time.
+
+    Args:
+        variables: The weights before the boundary.
+    """
+
+    def __init__(self, variables: Sequence[Any]) -> None:
+        super().__init__()
+        self._variables = variables
+        self._stamp: Any = None
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if batch == 0:
+            self._stamp = weights_stamp(self._variables)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if weights_stamp(self._variables) != self._stamp:
+            warnings.warn(
+                "Weights of frozen blocks changed amid an epoch, whose later steps may have used "
+                "the cache of earlier weights. Change them between two epochs, or say cache=False.",
+                stacklevel=2,
+            )
 
 
 @dataclass(frozen=True)
@@ -193,10 +235,10 @@ def prepare(
         warnings.warn(f"The cache that was asked for is {parts[0].reason}.", stacklevel=4)
     if boundary is None:
         return Prepared(x, y, options, None, _report(parts))
-    prefix = RunningPrefix(boundary, prefix_function(model, boundary))
+    prefix = RunningPrefix(model, boundary, cache)
     if not any(part.place for part in parts):
         return Prepared(x, y, options, prefix, _report(parts))
-    cache.open(f"{boundary} {model.image_size} {weights_digest(model, boundary)}")
+    cache.open(f"{boundary} {model.image_size} {weights_digest(variables_before(model, boundary))}")
     try:
         if parts[0].place and train is not None:
             kept = cache.features(train, prefix, parts[0], views=views_of(train, wishes))
@@ -213,7 +255,10 @@ def prepare(
             f"{error.strerror}. Free some space, set TMPDIR to another disk, or say cache=False",
         ) from error
     cache.drop_unused()
-    options = with_callbacks(model, options, [WatchPrefix(prefix, cache)])
+    options = with_callbacks(model, options, [], last=[WatchPrefix(prefix)])
+    if keras.backend.backend() == "tensorflow":
+        watch = WarnOfLateChanges(variables_before(model, boundary))
+        options = with_callbacks(model, options, [watch])
     return Prepared(x, y, options, prefix, _report(parts))
 
 

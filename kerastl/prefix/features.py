@@ -27,6 +27,7 @@ class BoundaryFeatures:
         view: The view of this epoch.
         is_on: False once the prefix has changed under a running `fit`: the
             images themselves are used from then on.
+        before_each_batch: Called before the features of a batch are looked up.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class BoundaryFeatures:
         self.view = 0
         self.views = views
         self.is_on = True
+        self.before_each_batch: Callable[[], None] = _nothing
         self._function = function
         self._num_images = num_images
 
@@ -81,6 +83,7 @@ class BoundaryFeatures:
         Returns:
             The name of the boundary's layer -> its output, one tensor or a list.
         """
+        self.before_each_batch()
         rows, missing = self.rows(numbers), self.missing(numbers)
         if missing.any():
             values = self._function(pixels(numbers[missing]))
@@ -91,6 +94,10 @@ class BoundaryFeatures:
 
     def _named(self, values: Sequence[Any]) -> dict[str, Any]:
         return {self.boundary.layer: values[0] if len(values) == 1 else list(values)}
+
+
+def _nothing() -> None:
+    pass
 
 
 def as_array(value: Any) -> np.ndarray:

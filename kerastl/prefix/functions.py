@@ -35,26 +35,26 @@ def prefix_function(model: Any, boundary: Boundary) -> PrefixFunction:
     return _on_jax(model, layers) if backend == "jax" else _on_tensorflow(model, layers)
 
 
-def weights_digest(model: Any, boundary: Boundary) -> str:
-    """A number of the weights and moving statistics before the boundary."""
+def variables_before(model: Any, boundary: Boundary) -> list[Any]:
+    """The weights and moving statistics of the blocks before a boundary."""
+    return [weight for name in boundary.blocks for weight in model.get_layer(name).weights]
+
+
+def weights_digest(variables: Sequence[Any]) -> str:
+    """A digest of the values of variables."""
     digest = hashlib.blake2b(digest_size=16)
-    for name in boundary.blocks:
-        for variable in model.get_layer(name).weights:
-            values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable.value))
-            digest.update(values.view(np.uint8).data if values.ndim else values.tobytes())
+    for variable in variables:
+        values = np.ascontiguousarray(keras.ops.convert_to_numpy(variable.value))
+        digest.update(values.view(np.uint8).data if values.ndim else values.tobytes())
     return digest.hexdigest()
 
 
-def weights_stamp(model: Any, boundary: Boundary) -> Any:
-    """Something that is another after weights before the boundary have changed; cheap on torch."""
+def weights_stamp(variables: Sequence[Any]) -> Any:
+    """Something that is another after variables have changed; cheap on torch."""
     if keras.backend.backend() != "torch":
-        return weights_digest(model, boundary)
+        return weights_digest(variables)
     # Torch counts every change of a tensor in place.
-    return [
-        variable.value._version
-        for name in boundary.blocks
-        for variable in model.get_layer(name).weights
-    ]
+    return [variable.value._version for variable in variables]
 
 
 def _on_jax(model: Any, layers: Sequence[Any]) -> PrefixFunction:

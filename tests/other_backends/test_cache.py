@@ -65,6 +65,49 @@ def test_history_with_the_cache_is_the_history_without(monkeypatch, spec, throug
     assert sum(computed) <= 20 + 2 * 5
 
 
+class ChangeAWeight(keras.callbacks.Callback):
+    """Changes a moving statistic in the second epoch: at its start, or after its first batch."""
+
+    def __init__(self, *, amid):
+        super().__init__()
+        self.amid, self.epoch = amid, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if epoch == 1 and not self.amid:
+            self.change()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 1 and batch == 0 and self.amid:
+            self.change()
+
+    def change(self):
+        named = self.model.get_layer("layer1").named_variables()
+        named["layer1.0.bn1.running_mean"].assign(named["layer1.0.bn1.running_mean"].value + 1)
+
+
+def test_weights_changed_between_two_epochs_count():
+    losses = []
+    for cache in (False, "auto"):
+        model = classifier("torchvision:resnet18", "layer3")
+        keras.utils.set_random_seed(1)
+        change = ChangeAWeight(amid=False)
+        fitted = model.fit(
+            IMAGES, LABELS, batch_size=5, epochs=3, verbose=0, cache=cache, callbacks=[change]
+        )
+        losses.append(fitted.history["loss"])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX takes no weights amid an epoch")
+def test_weights_changed_amid_an_epoch_give_a_warning():
+    model = classifier("torchvision:resnet18", "layer3")
+    with pytest.warns(UserWarning, match="Change them between two epochs"):
+        model.fit(
+            IMAGES, LABELS, epochs=2, verbose=0, batch_size=5, callbacks=[ChangeAWeight(amid=True)]
+        )
+
+
 def test_the_set_of_frozen_blocks_cannot_change_under_a_compiled_step():
     class Unfreeze(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
