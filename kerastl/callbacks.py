@@ -1,18 +1,14 @@
-"""Keras callbacks: stop on a loss that is not finite, keep every epoch, show progress."""
+"""The Keras callback that stops a training whose loss is not finite."""
 
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import click
 import keras
 
 from kerastl.errors import TrainingDivergedError
-from kerastl.results import CONFIG_FILE, METRICS_FILE, MODEL_FILE, save_history, write_whole
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
@@ -65,109 +61,6 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         self._good = [
             keras.ops.convert_to_numpy(variable.value).copy() for variable in self.model.weights
         ]
-
-
-class KeepEpochs(keras.callbacks.Callback):
-    """Save the model and the history so far after every finished epoch.
-
-    An older run in the folder stays whole until the first epoch is finished.
-
-    Args:
-        folder: The run folder.
-        config: Text of its config file.
-
-    Attributes:
-        epochs: The logs of every finished epoch.
-    """
-
-    def __init__(self, folder: Path, config: str) -> None:
-        super().__init__()
-        self.epochs: list[dict[str, float]] = []
-        self._folder = folder
-        self._config = config
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        finished = [*self.epochs, {key: float(value) for key, value in (logs or {}).items()}]
-        self.save_model()
-        if not self.epochs:
-            (self._folder / METRICS_FILE).unlink(missing_ok=True)
-            write_whole(
-                self._folder / CONFIG_FILE,
-                lambda path: path.write_text(self._config, encoding="utf-8"),
-            )
-        save_history(self._folder, finished)
-        self.epochs = finished
-
-    def save_model(self) -> None:
-        """Save the model as it is now."""
-        write_whole(self._folder / MODEL_FILE, lambda path: self.model.save(path))
-
-
-class StopOnCtrlC(keras.callbacks.Callback):
-    """Raise the KeyboardInterrupt of a Ctrl-C that came where Python drops exceptions.
-
-    A fork hook or a finalizer is such a place.
-
-    Args:
-        pressed: Whether Ctrl-C was pressed.
-    """
-
-    def __init__(self, pressed: Callable[[], bool]) -> None:
-        super().__init__()
-        self._pressed = pressed
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._pressed():
-            raise KeyboardInterrupt
-
-
-class TellCache(keras.callbacks.Callback):
-    """Say what is kept of the frozen blocks' output, or why not.
-
-    Args:
-        echo: Takes the line.
-    """
-
-    def __init__(self, echo: Callable[[str], None]) -> None:
-        super().__init__()
-        self._echo = echo
-
-    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._echo(f"Cache {self.model.cache_report}")
-
-
-class Progress(keras.callbacks.Callback):
-    """A bar of the steps and one line per epoch, on stderr; Keras's own goes to stdout.
-
-    Args:
-        echo: Takes the line of each finished epoch.
-    """
-
-    def __init__(self, echo: Callable[[str], None]) -> None:
-        super().__init__()
-        self._echo = echo
-        self._bar: Any = None
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        label = f"Epoch {epoch + 1}/{self.params['epochs']}"
-        # Without a terminal, click prints the bare label: the line per epoch is enough there.
-        if sys.stderr.isatty():
-            self._bar = click.progressbar(
-                length=self.params.get("steps"), label=label, file=sys.stderr, show_pos=True
-            )
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._bar is not None:
-            self._bar.update(1)
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-            self._bar = None
-        measured = "  ".join(
-            f"{key} {value:.4f}" for key, value in (logs or {}).items() if "/" not in key
-        )
-        self._echo(f"Epoch {epoch + 1}/{self.params['epochs']}  {measured}")
 
 
 def _current_rates(model: Any) -> dict[str, float]:

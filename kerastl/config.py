@@ -1,25 +1,19 @@
-"""Every option of a run with its default, and the TOML file that repeats the run."""
+"""Every option of a run, with its default and its help: the one place that has them."""
 
 from __future__ import annotations
 
-import tomllib
-import types
-import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
-
-import tomli_w
 
 from kerastl import schedules, strategies
 from kerastl.errors import unknown_name
 from kerastl.prefix import modes
 
-VERSION = 1
-_VERSION_KEY = "config_version"
 BACKENDS = ("torch", "jax", "tensorflow")
+PROGRESS_MODES = ("auto", "bar", "lines", "json", "quiet")
+"""How a run shows that it is going on."""
 
 
 def _described(
@@ -29,10 +23,11 @@ def _described(
     minimum: float | None = None,
     below: float | None = None,
     positive: bool = False,
+    only_in_file: bool = False,
 ) -> dict[str, Any]:
     """What a field of `RunConfig` means and may be; the command line shows it."""
     limits = {"choices": choices, "minimum": minimum, "below": below, "positive": positive}
-    return {"help": help, **limits}
+    return {"help": help, "only_in_file": only_in_file, **limits}
 
 
 def _option(default: Any, help: str, **limits: Any) -> Any:
@@ -71,6 +66,15 @@ class RunConfig:
         "warmup-cosine", "How the rates change over the run.", choices=schedules.NAMES
     )
     epochs: int = _option(12, "Passes over the training images.", minimum=1)
+    phase: tuple[Mapping[str, Any], ...] = _option(
+        (), "Options of each phase of training, one [[phase]] after the other.", only_in_file=True
+    )
+    patience: int | None = _option(
+        None, "Epochs without a better score that end a phase; its best weights stay.", minimum=1
+    )
+    keep_best: str | None = _option(
+        None, "Score whose best epoch is kept, as in accuracy or loss (default: the last epoch)."
+    )
     batch_size: int = _option(32, "Images per step.", minimum=1)
     image_size: int | None = _option(
         None, "Height and width, pixels (default: the data's, else the weights' own).", minimum=1
@@ -112,6 +116,9 @@ class RunConfig:
         "Where the frozen blocks' output is kept from epoch to epoch.",
         choices=modes.CACHE_MODES,
     )
+    cache_views: int = _option(
+        1, "Views of each image that are kept, where images change at random.", minimum=1
+    )
     workers: int | None = _option(
         None, "Processes that read images (default: by data and cores).", minimum=0
     )
@@ -126,6 +133,13 @@ class RunConfig:
                 "`layerwise_decay` must be in (0, 1]. Received: "
                 f"layerwise_decay={self.layerwise_decay}."
             )
+        if self.ema is not None and (self.patience or self.keep_best):
+            raise ValueError(
+                "`ema` must be left out with `patience` or `keep_best`, whose scores are not those "
+                f"of the averaged weights. Received: ema={self.ema}. Leave one of them out."
+            )
+        for overrides in self.phase:
+            _check_phase(overrides)
         if self.validation_split + self.test_split >= 1:
             raise ValueError(
                 "`validation_split` and `test_split` must leave images to train on. Received: "
@@ -133,82 +147,22 @@ class RunConfig:
             )
 
 
-# An option of the command line takes these of the file with it: they were
-# settled for the value that it replaces.
-_SETTLED_BY: dict[str, tuple[str, ...]] = {
-    "backbone": ("weights", "freeze_through", "block_rate", "image_size"),
-    "strategy": ("freeze_through", "learning_rate", "block_rate"),
-    "freeze_through": ("strategy", "block_rate"),
-    "optimizer": ("learning_rate",),
-}
+PHASE_OPTIONS = (
+    "strategy",
+    "freeze_through",
+    "learning_rate",
+    "block_rate",
+    "layerwise_decay",
+    "schedule",
+    "epochs",
+    "patience",
+)
+"""What a phase may set for itself; the rest is the run's."""
 
 
-def merged(file_values: Mapping[str, Any], given: Mapping[str, Any]) -> RunConfig:
-    """The options of a config file, the command line's winning over them.
-
-    What the file settled for a value that the command line replaces (the
-    frozen blocks of another backbone, the rate of another strategy) is
-    settled anew.
-
-    Args:
-        file_values: Options by name, as `read` gives them.
-        given: The options that were on the command line.
-
-    Example:
-
-    >>> merged({"strategy": "full", "epochs": 3}, {"epochs": 5}).epochs
-    5
-    """
-    kept = dict(file_values)
-    for name, value in given.items():
-        if file_values.get(name, value) != value or name == "freeze_through":
-            for settled in _SETTLED_BY.get(name, ()):
-                kept.pop(settled, None)
-    return RunConfig(**{**kept, **given})
-
-
-def to_toml(config: RunConfig) -> str:
-    """The options as TOML; an option that is None has no line."""
-    values = {option.name: getattr(config, option.name) for option in fields(config)}
-    plain = {name: value for name, value in values.items() if value is not None}
-    plain["hidden_units"] = list(config.hidden_units)
-    tables = {name: plain.pop(name) for name in list(plain) if isinstance(plain[name], dict)}
-    return tomli_w.dumps({_VERSION_KEY: VERSION, **plain, **tables})
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read the options that a config file holds, by name.
-
-    Args:
-        path: A `config.toml` that a run wrote, or one written by hand; it may
-            name only some options.
-
-    Raises:
-        ValueError: If the file is no TOML, of a newer version, or holds an
-            option of the wrong type or value.
-        UnknownNameError: If it names an option that does not exist.
-    """
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"`config` must be a TOML file. Received: {path}, where: {error}. Correct that line."
-        ) from error
-    version = values.pop(_VERSION_KEY, VERSION)
-    if not isinstance(version, int) or version > VERSION:
-        raise ValueError(
-            f"`config` must be of version {VERSION} or older. Received: {path} of version "
-            f"{version}, from a newer kerastl. Run `pip install --upgrade kerastl`."
-        )
-    hints = typing.get_type_hints(RunConfig)
-    for name in values:
-        if name not in hints:
-            raise unknown_name(
-                "option", name, hints, how_to_list=f"{path}: `kerastl run --help` lists all."
-            )
-    typed = {name: _typed(name, value, hints[name], path) for name, value in values.items()}
-    RunConfig(**typed)
-    return typed
+def of_phase(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
+    """The options of one phase: its own, then the run's."""
+    return replace(config, phase=(), **overrides)
 
 
 def check_backend(backend: str) -> None:
@@ -244,26 +198,13 @@ def color(text: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _typed(name: str, value: Any, hint: Any, path: Path) -> Any:
-    """The value in the field's own type; TOML has no tuples and tells 1 from 1.0."""
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    kind = kinds[0]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind is float and number:
-        return float(value)
-    if typing.get_origin(kind) is tuple and isinstance(value, list):
-        if all(type(unit) is int for unit in value):
-            return tuple(value)
-    elif typing.get_origin(kind) is dict and isinstance(value, dict):
-        if all(isinstance(rate, int | float) for rate in value.values()):
-            return {key: float(rate) for key, rate in value.items()}
-    elif type(value) is kind:
-        return value
-    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    wanted = words.get(kind) or (
-        "a list of whole numbers" if name == "hidden_units" else "a table of numbers"
-    )
-    raise ValueError(f"`{name}` must be {wanted}. Received: {name} = {value!r} in {path}.")
+def _check_phase(overrides: Mapping[str, Any]) -> None:
+    limits = {option.name: option.metadata for option in fields(RunConfig)}
+    for name, value in overrides.items():
+        if name not in PHASE_OPTIONS:
+            listing = f"A [[phase]] may set {', '.join(PHASE_OPTIONS)}."
+            raise unknown_name("phase option", name, PHASE_OPTIONS, how_to_list=listing)
+        _check(name, value, limits[name])
 
 
 def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:

@@ -15,7 +15,11 @@ MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.toml"
 HISTORY_FILE = "history.csv"
 METRICS_FILE = "metrics.json"
-RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE)
+PHASE = "phase"
+"""Column of the history that says which phase an epoch was of, from 1."""
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ def split_logs(logs: Mapping[str, float]) -> tuple[dict[str, float], dict[str, f
     >>> split_logs({"loss": 0.5, "val_loss": 0.6, "learning_rate/head": 0.001})
     ({'loss': 0.5}, {'loss': 0.6})
     """
-    measured = {key: float(value) for key, value in logs.items() if "/" not in key}
+    others = (PHASE,)
+    measured = {
+        key: float(value) for key, value in logs.items() if "/" not in key and key not in others
+    }
     train = {key: value for key, value in measured.items() if not key.startswith("val_")}
     validation = {key[4:]: value for key, value in measured.items() if key.startswith("val_")}
     return train, validation
@@ -128,6 +135,8 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
         write(unfinished)
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())  # or a power cut could leave the new name on an empty file
         os.replace(unfinished, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -66,7 +66,10 @@ _RECIPES: dict[str, _Recipe] = {
     "full": _Recipe(lambda count: 0, 1e-3, 0.1, "every block trains, at a small rate"),
 }
 AUTO = "auto"
-NAMES: tuple[str, ...] = (AUTO, *_RECIPES)
+GRADUAL = "gradual"
+"""Several phases: see `kerastl.phases`."""
+
+NAMES: tuple[str, ...] = (AUTO, *_RECIPES, GRADUAL)
 # Plain SGD steps by the gradient itself, Adam by about the rate whatever the gradient.
 _OPTIMIZER_FACTORS = {"sgd": 10.0}
 
@@ -135,6 +138,12 @@ def _name(wishes: Wishes, *, images: int, num_classes: int) -> tuple[str, str]:
     if wishes.strategy not in NAMES:
         raise unknown_name(
             "strategy", wishes.strategy, NAMES, how_to_list=f"Strategies: {', '.join(NAMES)}."
+        )
+    if wishes.strategy == GRADUAL:
+        one_phase = [name for name in NAMES if name != GRADUAL]
+        raise ValueError(
+            f"`strategy` of one phase must be {', '.join(one_phase)}. Received: "
+            f"strategy={GRADUAL!r}, which has several phases. Say it for the whole run."
         )
     if wishes.strategy != AUTO:
         name, why = wishes.strategy, "as asked"

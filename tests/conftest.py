@@ -10,6 +10,9 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from kerastl.config import RunConfig
 
 # These run in processes of their own, started by test_other_backends.py.
 collect_ignore = ["other_backends", "in_float64"] if os.environ["KERAS_BACKEND"] == "torch" else []
@@ -38,3 +41,28 @@ def mobilenet_file() -> Path:
     if not file.is_file():
         pytest.skip(f"{file.name} is not beside this checkout")
     return file
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    """A folder of two classes of ten images each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, level in (("dark", 20), ("light", 220)):
+        (folder / name).mkdir()
+        for number in range(10):
+            pixels = np.full((32, 32, 3), level + number, "uint8")
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def config(tmp_path, pictures):
+    return RunConfig(
+        data=f"folder:{pictures}",
+        workers=0,
+        image_size=32,
+        batch_size=4,
+        epochs=2,
+        strategy="feature-extraction",
+        output=str(tmp_path / "run"),
+    )

@@ -1,10 +1,10 @@
-"""Stopping at a loss that is not finite, and keeping every epoch."""
+"""Stopping at a loss that is not finite."""
 
 import keras
 import numpy as np
 import pytest
 
-from kerastl import callbacks, results
+from kerastl import callbacks
 from kerastl.errors import TrainingDivergedError
 
 X = np.ones((8, 2), "float32")
@@ -43,34 +43,3 @@ def test_a_loss_that_is_not_finite_stops_and_restores_the_last_finished_epoch():
 def test_a_finite_loss_passes():
     model = small_model()
     model.fit(X, Y, verbose=0, callbacks=[callbacks.StopOnNonFiniteLoss()])
-
-
-def test_every_finished_epoch_is_kept(tmp_path):
-    (tmp_path / results.METRICS_FILE).write_text("of an older run")
-    model, keep, lines = small_model(), callbacks.KeepEpochs(tmp_path, "seed = 0\n"), []
-    progress = callbacks.Progress(lines.append)
-    model.fit(X, Y, epochs=2, verbose=0, callbacks=[keep, progress])
-    assert len(keep.epochs) == len(results.load_history(tmp_path)) == len(lines) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "config.toml",
-        "history.csv",
-        "model.keras",
-    ]
-    kept = keras.saving.load_model(tmp_path / results.MODEL_FILE)
-    for weight, expected in zip(kept.get_weights(), model.get_weights(), strict=True):
-        np.testing.assert_array_equal(weight, expected)
-
-
-def test_an_older_run_stays_until_the_first_epoch_is_finished(tmp_path):
-    (tmp_path / results.METRICS_FILE).write_text("of an older run")
-    callbacks.KeepEpochs(tmp_path, "seed = 0\n")
-    assert [path.name for path in tmp_path.iterdir()] == [results.METRICS_FILE]
-
-
-def test_a_lost_ctrl_c_is_raised_after_the_step():
-    pressed = [False]
-    callback = callbacks.StopOnCtrlC(lambda: pressed[0])
-    callback.on_train_batch_end(0)
-    pressed[0] = True
-    with pytest.raises(KeyboardInterrupt):
-        callback.on_train_batch_end(1)

@@ -10,8 +10,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from kerastl import config as configs
-from kerastl import results
+from kerastl import config_file, results
 from kerastl.commands import main
 from kerastl.commands.failures import sentence
 
@@ -82,7 +81,8 @@ def test_a_run_prints_results_to_stdout_and_progress_to_stderr(finished):
 
 def test_a_run_folder_holds_the_four_files(finished):
     folder, _ = finished
-    assert sorted(path.name for path in folder.iterdir()) == sorted(results.RUN_FILES)
+    expected = set(results.RUN_FILES) - {results.CHECKPOINT_FILE}  # for a run that was stopped
+    assert {path.name for path in folder.iterdir()} == expected
     measured = results.load_metrics(folder)
     assert set(measured.test) == {"accuracy", "loss"}
     assert measured.images == {"train": 1079, "validation": 359, "test": 359}
@@ -93,7 +93,7 @@ def test_a_run_folder_holds_the_four_files(finished):
 
 def test_the_config_of_a_run_is_resolved(finished):
     folder, _ = finished
-    values = configs.read(folder / results.CONFIG_FILE)
+    values = config_file.read(folder / results.CONFIG_FILE)
     assert (values["strategy"], values["seed"]) == ("feature-extraction", 0)
     assert values["image_size"] == 32
     assert values["learning_rate"] > 0
@@ -226,9 +226,12 @@ def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
 
 
 def test_plan_takes_every_option_of_run():
-    options = [[option.name for option in main.commands[name].params] for name in ("run", "plan")]
-    assert options[0] == options[1]
-    assert {"config_file", "block_rate", "freeze_through"} <= set(options[0])
+    of_run, of_plan = (
+        {option.name for option in main.commands[name].params} for name in ("run", "plan")
+    )
+    assert of_run - of_plan == {"resume", "progress"}
+    assert of_plan - of_run == {"config_out"}
+    assert {"config_path", "block_rate", "freeze_through"} <= of_run
 
 
 def test_backbones_lists_one_source():

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from kerastl import config as configs
+from kerastl import config_file
 from kerastl.config import RunConfig
 from kerastl.errors import UnknownNameError
 
@@ -32,14 +33,16 @@ def written(tmp_path, text: str):
     ],
 )
 def test_what_is_written_is_read_back(tmp_path, config):
-    values = configs.read(written(tmp_path, configs.to_toml(config)))
+    values = config_file.read(written(tmp_path, config_file.to_toml(config)))
     assert RunConfig(**values) == config
 
 
 def test_every_option_that_is_set_has_a_line():
-    text = configs.to_toml(RunConfig())
+    text = config_file.to_toml(RunConfig())
     for option in dataclasses.fields(RunConfig):
-        assert (option.name in text) == (getattr(RunConfig(), option.name) is not None)
+        value = getattr(RunConfig(), option.name)
+        is_set = value is not None and not (option.metadata["only_in_file"] and not value)
+        assert (f"{option.name} =" in text or f"[{option.name}]" in text) == is_set
 
 
 def test_every_option_has_a_help_text():
@@ -66,7 +69,7 @@ def test_every_option_has_a_help_text():
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message) as caught:
-        configs.read(written(tmp_path, text))
+        config_file.read(written(tmp_path, text))
     assert "\n" not in str(caught.value)
 
 
@@ -94,7 +97,7 @@ def test_an_unknown_choice_names_the_choices():
 
 
 def test_the_command_line_wins_over_the_file():
-    merged = configs.merged({"epochs": 3, "seed": 7}, {"epochs": 5})
+    merged = config_file.merged({"epochs": 3, "seed": 7}, {"epochs": 5})
     assert (merged.epochs, merged.seed) == (5, 7)
 
 
@@ -119,7 +122,7 @@ FILE = {
     ],
 )
 def test_what_the_file_settled_for_a_replaced_value_is_settled_anew(given, expected):
-    merged = configs.merged(FILE, given)
+    merged = config_file.merged(FILE, given)
     assert {name: getattr(merged, name) for name in expected} == expected
 
 

@@ -100,6 +100,18 @@ def test_a_look_at_the_first_batch_does_not_change_the_order() -> None:
     assert orders(peeked, 2) == orders(load(spec), 2)
 
 
+def test_fit_draws_a_new_order_also_where_the_last_batch_is_full() -> None:
+    """Keras takes no more than the batches that it counts."""
+    images = np.arange(40, dtype=np.uint8).reshape(40, 1, 1)
+    data = load((images, np.arange(40) % 2), batch_size=4)
+    first, second = ([], [])
+    for epoch in (first, second):
+        batches = iter(data.train)
+        epoch += [int(image.max()) for _ in range(len(data.train)) for image in next(batches)[0]]
+    assert len(first) == len(data.train) * 4
+    assert first != second
+
+
 def test_parts_of_the_folder_are_kept_and_others_drawn_from_train(tmp_path: Path) -> None:
     write_images(tmp_path / "train", per_class=10)
     write_images(tmp_path / "test", per_class=3)

@@ -63,7 +63,7 @@ def test_only_digits_suggest_an_image_size() -> None:
 
 def test_sources_are_listed_without_torch_or_keras() -> None:
     names = [source.name for source in list_data_sources()]
-    assert names == ["digits", "folder", "tfds"]
+    assert names == ["digits", "folder", "csv", "tfds"]
     code = (
         "import sys; from kerastl.data import list_data_sources; list_data_sources();"
         "print({'torch', 'keras', 'sklearn', 'tensorflow_datasets'} & set(sys.modules))"

@@ -2,17 +2,16 @@
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 
 import keras
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from small_runs import at_epoch, interrupt, quiet
 
 import kerastl
 from kerastl import results, training
-from kerastl.config import RunConfig
 from kerastl.errors import TrainingDivergedError
 
 
@@ -23,50 +22,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder of two classes of ten images each."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, level in (("dark", 20), ("light", 220)):
-        (folder / name).mkdir()
-        for number in range(10):
-            pixels = np.full((32, 32, 3), level + number, "uint8")
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    return folder
-
-
-@pytest.fixture
-def config(tmp_path, pictures):
-    return RunConfig(
-        data=f"folder:{pictures}",
-        workers=0,
-        image_size=32,
-        batch_size=4,
-        epochs=2,
-        strategy="feature-extraction",
-        output=str(tmp_path / "run"),
-    )
-
-
-def quiet(line: str) -> None:
-    """No progress."""
-
-
-def at_epoch(monkeypatch, number, action) -> None:
-    """Do something when an epoch begins."""
-    from kerastl import callbacks
-
-    monkeypatch.setattr(
-        callbacks.Progress,
-        "on_epoch_begin",
-        lambda self, epoch, logs=None: action(self) if epoch == number else None,
-    )
-
-
-def interrupt(callback) -> None:
-    raise KeyboardInterrupt
 
 
 def test_ctrl_c_keeps_the_last_finished_epoch(config, tmp_path, monkeypatch):
@@ -133,8 +88,8 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path, monkeypatch):
 
 
 def test_too_little_space_is_said_before_training(config, tmp_path, monkeypatch):
-    usage = training.shutil._ntuple_diskusage(10**9, 10**9, 1000)
-    monkeypatch.setattr(training.shutil, "disk_usage", lambda path: usage)
+    usage = shutil._ntuple_diskusage(10**9, 10**9, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="MB free"):
         training.run(config, echo=quiet)
     assert not (tmp_path / "run").exists()

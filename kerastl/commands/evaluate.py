@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from kerastl import config as configs
+from kerastl import config_file
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
 from kerastl.config import RunConfig
@@ -39,7 +39,7 @@ def evaluate(
     """
     file = model_file(model)
     settings = model / CONFIG_FILE
-    of_run = configs.read(settings) if model.is_dir() and settings.is_file() else {}
+    of_run = config_file.read(settings) if model.is_dir() and settings.is_file() else {}
     if data is None and "data" not in of_run:
         raise click.UsageError("Say which images: --data SPEC. Only a run folder knows its own.")
     config = RunConfig(**of_run)

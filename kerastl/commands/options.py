@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from kerastl import config as configs
+from kerastl import config_file
 from kerastl._triton import keep_away_from_tensorflow
 from kerastl.config import RunConfig
 from kerastl.results import CONFIG_FILE
@@ -60,19 +61,20 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(command)
-    def with_config(config_file: Path | None = None, **given: Any) -> Any:
+    def with_config(config_path: Path | None = None, **given: Any) -> Any:
         rest = {name: given.pop(name) for name in list(given) if name not in _FIELDS}
-        return command(_resolve(config_file, given), **rest)
+        return command(_resolve(config_path, given), **rest)
 
     decorated: Callable[..., Any] = with_config
     for field in reversed(dataclasses.fields(RunConfig)):
-        decorated = _option(field)(decorated)
+        if not field.metadata["only_in_file"]:
+            decorated = _option(field)(decorated)
     decorated = click.option(
         "--overwrite", is_flag=True, help="Replace the run that the output folder holds, if any."
     )(decorated)
     return click.option(
         "--config",
-        "config_file",
+        "config_path",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="TOML file that a run wrote; options on the command line win over it.",
     )(decorated)
@@ -105,15 +107,15 @@ def _option(field: dataclasses.Field[Any]) -> Callable[..., Any]:
     return click.option(flag, type=click_type, multiple=repeated, default=None, help=help_text)
 
 
-def _resolve(config_file: Path | None, given: dict[str, Any]) -> RunConfig:
+def _resolve(config_path: Path | None, given: dict[str, Any]) -> RunConfig:
     """The file's options, then the command line's; the backend last of all from the environment."""
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if "block_rate" in given:
         given["block_rate"] = dict(given["block_rate"])
-    file_values = configs.read(config_file) if config_file else {}
+    file_values = config_file.read(config_path) if config_path else {}
     if os.environ.get("KERAS_BACKEND") and "backend" not in file_values:
         given.setdefault("backend", os.environ["KERAS_BACKEND"])
-    config = configs.merged(file_values, given)
+    config = config_file.merged(file_values, given)
     choose_backend(config.backend)
     return config
 
@@ -141,6 +143,6 @@ def backend_of(model: Path, given: str | None) -> str:
     if told:
         return told
     settings = model / CONFIG_FILE
-    own = configs.read(settings).get("backend") if settings.is_file() else None
+    own = config_file.read(settings).get("backend") if settings.is_file() else None
     # A model opens on every backend: one that is absent here need not stop anybody.
     return own if own and find_spec(own) else RunConfig.backend

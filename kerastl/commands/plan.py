@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,27 +15,58 @@ from kerastl.config import RunConfig
 
 @click.command(short_help="Show what `run` would do.")
 @one_clear_line
+@click.option(
+    "--write",
+    "config_out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the options as settled, phases among them, to a config file to edit.",
+)
 @run_options
-def plan(config: RunConfig, overwrite: bool) -> None:
+def plan(config: RunConfig, overwrite: bool, config_out: Path | None) -> None:
     """Show what `kerastl run` with the same options would do, and do nothing."""
-    from kerastl import planning, training
+    from kerastl import config_file, training
 
     training.check_output(Path(config.output).expanduser(), overwrite=overwrite)
     prepared = training.prepare(
         config, echo=lambda line: click.echo(line, err=True), only_plan=True
     )
-    settled, steps = prepared.config, prepared.total_steps
+    settled = prepared.config
     images = ", ".join(f"{part} {count:,}" for part, count in prepared.data.sizes.items())
+    epochs = sum(phase.epochs for phase in prepared.phases)
     lines = {
-        "strategy": prepared.strategy.reason,
         "data": f"{settled.data}: {prepared.data.num_classes} classes; images: {images}",
         "backbone": f"{settled.backbone}, weights {settled.weights}, "
         f"{settled.image_size} x {settled.image_size} pixels ({settled.resize})",
-        "steps": f"{steps:,} in {settled.epochs} epochs of batches of {settled.batch_size}",
-        "rates": f"{settled.schedule}, optimizer {settled.optimizer}",
-        "cache": training.planned_cache(prepared),
+        "steps": f"{prepared.total_steps:,} in {epochs} epochs of batches of {settled.batch_size}",
         "output": settled.output,
     }
+    _echo_lines(lines)
+    for number in range(len(prepared.phases)):
+        click.echo("")
+        _echo_phase(prepared, number)
+    if config_out is not None:
+        config_out.write_text(config_file.to_toml(settled), encoding="utf-8")
+        click.echo(f"\nWritten to {config_out}: kerastl run --config {config_out}", err=True)
+
+
+def _echo_phase(prepared: Any, number: int) -> None:
+    from kerastl import planning, training
+
+    phase = prepared.phases[number]
+    training.begin_phase(prepared, number)
+    if len(prepared.phases) > 1:
+        click.echo(f"Phase {number + 1} of {len(prepared.phases)}, epochs: {phase.epochs}")
+    _echo_lines(
+        {
+            "strategy": phase.strategy.reason,
+            "rates": f"{phase.schedule}, optimizer {prepared.config.optimizer}",
+            "cache": training.planned_cache(prepared, number),
+        }
+    )
+    steps = phase.epochs * len(prepared.data.train)
+    click.echo(planning.plan_table(planning.block_plan(prepared.model, steps)))
+
+
+def _echo_lines(lines: Mapping[str, str]) -> None:
     for name, text in lines.items():
         click.echo(f"{name:<9} {text}")
-    click.echo("\n" + planning.plan_table(planning.block_plan(prepared.model, steps)))

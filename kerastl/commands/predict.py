@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from kerastl import config as configs
+from kerastl import config_file
 from kerastl.commands.failures import one_clear_line, sentence
 from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
 from kerastl.config import RunConfig
@@ -73,7 +74,7 @@ def _batched(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
 def _background(model: Path) -> str:
     """The colour behind transparent pixels: the run's, where it is known."""
     settings = model / CONFIG_FILE
-    values = configs.read(settings) if settings.is_file() else {}
+    values = config_file.read(settings) if settings.is_file() else {}
     return str(values.get("background", RunConfig.background))
 
 

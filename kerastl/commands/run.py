@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import click
+from click.core import ParameterSource
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import run_options
-from kerastl.config import RunConfig
+from kerastl.commands.options import choose_backend, run_options
+from kerastl.config import PROGRESS_MODES, RunConfig
+from kerastl.results import RunResults
 
 
 @click.command(short_help="Train, and keep the model and its results in a folder.")
 @one_clear_line
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    help="Go on with the stopped run of this folder, with its own options.",
+)
+@click.option(
+    "--progress",
+    type=click.Choice(PROGRESS_MODES),
+    default=PROGRESS_MODES[0],
+    show_default=True,
+    help="How progress shows: auto is a bar on a terminal, else a line per epoch; json is JSON "
+    "lines on stdout, the results last; quiet is the results alone.",
+)
 @run_options
-def run(config: RunConfig, overwrite: bool) -> None:
+def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) -> None:
     """Fine-tune a backbone and keep the model and its results in a folder.
 
     The folder holds model.keras, config.toml (`--config` repeats the run),
@@ -20,12 +40,30 @@ def run(config: RunConfig, overwrite: bool) -> None:
     """
     from kerastl import training
 
-    def to_stderr(line: str) -> None:
-        click.echo(line, err=True)
-
-    results = training.run(config, echo=to_stderr, overwrite=overwrite)
+    checkpoint = None
+    if resume is not None:
+        given = sorted(set(click.get_current_context().params) - {"resume", "progress", "debug"})
+        changed = [name for name in given if _is_given(name)]
+        if changed:
+            raise click.UsageError(
+                "A resumed run has its own options. Leave out "
+                f"{', '.join('--' + name.replace('_', '-') for name in changed)}."
+            )
+        config, checkpoint = training.to_resume(resume)
+        choose_backend(config.backend)
+    echo = _ECHOES.get(progress, _to_stderr)
+    results = training.run(
+        config, echo=echo, progress=progress, overwrite=overwrite, resume=checkpoint
+    )
     if not results.completed:
         raise click.ClickException(training.stopped_sentence(config, results))
+    if progress == "json":
+        click.echo(json.dumps({"event": "result", **dataclasses.asdict(results)}))
+        return
+    _print(results, config.output)
+
+
+def _print(results: RunResults, output: str) -> None:
     for part in ("train", "validation", "test"):
         scores = getattr(results, part)
         if scores:
@@ -33,4 +71,25 @@ def run(config: RunConfig, overwrite: bool) -> None:
             click.echo(f"{part:<11} {measured}  ({results.images[part]:,} images)")
     if results.skipped_images:
         click.echo(f"{results.skipped_images} broken images were left out.")
-    click.echo(f"Saved in {config.output}")
+    click.echo(f"Saved in {output}")
+
+
+def _is_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _as_json(line: str) -> None:
+    """Events are JSON already; everything else becomes one."""
+    click.echo(line if line.startswith("{") else json.dumps({"event": "message", "text": line}))
+
+
+def _to_nowhere(line: str) -> None:
+    pass
+
+
+_ECHOES: dict[str, Callable[[str], None]] = {"json": _as_json, "quiet": _to_nowhere}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerastl import config as configs
+from kerastl import config_file
 from kerastl.comparison import report
 from kerastl.comparison.measures import (
     START_WEIGHTS,
@@ -99,7 +100,7 @@ def compare(
 
 def _run(config: RunConfig, folder: Path) -> BackendRun:
     backend = config.backend
-    (folder / f"{backend}.toml").write_text(configs.to_toml(config), encoding="utf-8")
+    (folder / f"{backend}.toml").write_text(config_file.to_toml(config), encoding="utf-8")
     environment = {**os.environ, "KERAS_BACKEND": backend}
     with (folder / f"{backend}.log").open("w", encoding="utf-8") as log:
         ended = subprocess.run(

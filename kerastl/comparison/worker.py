@@ -15,8 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastl import config as configs
-from kerastl import evaluation, random_parts, training
+from kerastl import config_file, evaluation, random_parts, training
 from kerastl.blocks import HEAD
 from kerastl.commands.failures import sentence
 from kerastl.comparison.gradients import loss_and_gradients
@@ -71,8 +70,13 @@ def measure(folder: Path, backend: str) -> BackendRun:
             weights where it has none yet.
         backend: Name of the backend.
     """
-    config = RunConfig(**configs.read(folder / f"{backend}.toml"))
+    config = RunConfig(**config_file.read(folder / f"{backend}.toml"))
     prepared = training.prepare(config, echo=lambda line: print(line, file=sys.stderr))
+    if len(prepared.phases) > 1:
+        raise ValueError(
+            "`compare` must be given a run of one phase. Received: "
+            f"{len(prepared.phases)} phases. Choose a strategy of one phase."
+        )
     model, data = prepared.model, prepared.data
     random_parts.switch_off(model)
     start = folder / START_WEIGHTS

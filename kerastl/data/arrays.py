@@ -8,16 +8,27 @@ from typing import Any
 import numpy as np
 
 from kerastl.data.items import ArrayItems, SourceData
+from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 
-def array_data(images: Any, labels: Any, *, class_names: Sequence[str] | None = None) -> SourceData:
+def array_data(
+    images: Any,
+    labels: Any,
+    *,
+    class_names: Sequence[str] | None = None,
+    task: str = CLASSIFICATION,
+) -> SourceData:
     """Arrays as a source without parts of its own.
 
     Args:
         images: Pixels 0-255, integer or float, `(images, height, width, 3)`,
             `(images, height, width, 1)` or `(images, height, width)`.
-        labels: Class of each image, whole numbers from 0, `(images,)`.
-        class_names: Name of each class; by default its number.
+        labels: Class of each image, whole numbers from 0, `(images,)`; 0 or 1
+            for each class, `(images, classes)`; or numbers, `(images,)` or
+            `(images, numbers)`.
+        class_names: Name of each class, or number to predict; by default its
+            position.
+        task: What the labels are, one of `kerastl.tasks.TASKS`.
 
     Returns:
         The images as 8-bit RGB; floats are rounded.
@@ -27,6 +38,10 @@ def array_data(images: Any, labels: Any, *, class_names: Sequence[str] | None = 
         ValueError: If shapes do not fit, or a value is outside its range.
     """
     pixels = _checked_images(np.asarray(images))
+    if task != CLASSIFICATION:
+        rows = _label_rows(np.asarray(labels), task, num_images=len(pixels))
+        names = map(str, range(rows.shape[1]) if class_names is None else class_names)
+        return SourceData(parts={"train": ArrayItems(pixels, rows)}, class_names=tuple(names))
     classes = _checked_labels(np.asarray(labels), num_images=len(pixels))
     num_classes = int(classes.max()) + 1 if class_names is None else len(class_names)
     _check_range(classes, num_classes)
@@ -58,6 +73,22 @@ def _checked_images(images: np.ndarray) -> np.ndarray:
             )
         images = np.rint(images).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(images, (*images.shape[:3], 3)))
+
+
+def _label_rows(labels: np.ndarray, task: str, *, num_images: int) -> np.ndarray:
+    """Several labels, or numbers, of each image, float32, `(images, classes or numbers)`."""
+    if task == REGRESSION and labels.ndim == 1:
+        labels = labels[:, None]
+    if labels.ndim != 2 or len(labels) != num_images or labels.dtype.kind not in "buif":
+        raise ValueError(
+            f"`labels` must have a row of numbers for each of the {num_images} images with "
+            f"task={task!r}. Received: {labels.dtype} of shape {labels.shape}."
+        )
+    rows = labels.astype(np.float32)
+    if not np.isfinite(rows).all() or (task == MULTI_LABEL and not np.isin(rows, (0, 1)).all()):
+        wanted = "0 or 1" if task == MULTI_LABEL else "finite numbers"
+        raise ValueError(f"`labels` must hold {wanted} with task={task!r}. Received: others.")
+    return rows
 
 
 def _checked_labels(labels: np.ndarray, *, num_images: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
+from kerastl.data.augmentation import ChangeImage
 from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, ImageItems
 from kerastl.data.resizing import ImageSettings, resized
@@ -24,11 +25,11 @@ _MOST_WORKERS = 4
 _ONLY_BROKEN = "A batch must have an image that can be decoded"
 
 
-class ImageDataset(Dataset[tuple[np.ndarray, int] | None]):
+class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
     """Some of the images of a source, brought to one size.
 
-    An image is the same each time it is asked for. One that cannot be decoded
-    is an error, or None where such images are left out.
+    An image is the same each time in an epoch. One that cannot be decoded is
+    an error, or None where such images are left out.
 
     Args:
         items: The images of the source.
@@ -36,17 +37,17 @@ class ImageDataset(Dataset[tuple[np.ndarray, int] | None]):
         settings: How they are brought to size.
         classes: Name of each class.
         skip_broken: Whether images that cannot be decoded are left out.
+        change: Changes each image at random, by epoch and number, or None.
 
     Attributes:
-        labels: Class of each image, int64, `(images,)`.
+        labels: Class of each image, int64, `(images,)`, or a row for each.
         classes: Name of each class, as torchvision's data sets have it.
         can_fork: Whether the images can be read in a forked process.
-        repeats: True: an image is the same each time.
+        repeats: Whether an image is the same each time.
+        epoch: Number of the epoch, int64, `(1,)`; worker processes read it.
         broken: Whether each image has turned out to be broken, `(images,)`;
             worker processes write it too.
     """
-
-    repeats = True
 
     def __init__(
         self,
@@ -56,7 +57,11 @@ class ImageDataset(Dataset[tuple[np.ndarray, int] | None]):
         classes: Sequence[str],
         *,
         skip_broken: bool = False,
+        change: ChangeImage | None = None,
     ) -> None:
+        self._change = change
+        self.repeats = change is None
+        self.epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._items = items
         self._indices = indices
         self._settings = settings
@@ -75,16 +80,21 @@ class ImageDataset(Dataset[tuple[np.ndarray, int] | None]):
         digest.update(self._indices.tobytes())
         digest.update(self.labels.tobytes())
         digest.update(self._items.fingerprint(self._indices).encode())
+        digest.update(repr(self._change).encode())
         return digest.hexdigest()
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, int] | None:
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Any] | None:
         try:
-            return self._pixels(index), int(self.labels[index])
+            pixels = self._pixels(index)
         except Exception:  # Pillow's decoders raise almost anything on broken data
             self.broken[index] = True
             if self._skip_broken:
                 return None
             raise
+        if self._change is not None:
+            pixels = self._change(pixels, epoch=int(self.epoch), number=index)
+        label = self.labels[index]
+        return pixels, label if self.labels.ndim > 1 else int(label)
 
     def _pixels(self, index: int) -> np.ndarray:
         with quiet_decoding():
@@ -139,35 +149,12 @@ def collate_sound(samples: Sequence[Any]) -> Any:
     return default_collate(sound)
 
 
-class SeededShuffle(Sampler[int]):
-    """A new order for every epoch, fixed by the seed and the epoch's number.
-
-    An epoch counts once its last image has been drawn. So a look at the first
-    batch, as Keras takes it on some backends to learn their shape, does not
-    change which order comes next.
-    """
-
-    def __init__(self, num_images: int, *, seed: int) -> None:
-        self._num_images = num_images
-        self._seed = seed
-        self._epoch = 0
-
-    def __len__(self) -> int:
-        return self._num_images
-
-    def __iter__(self) -> Iterator[int]:
-        epoch = self._epoch
-        # Epoch 0 would draw what the split has drawn: seeds are padded with zeros.
-        keys = np.random.PCG64([self._seed, epoch + 1]).random_raw(self._num_images)
-        yield from np.argsort(keys, kind="stable").tolist()
-        self._epoch = epoch + 1
-
-
 def image_loader(
     dataset: ImageDataset,
     *,
     batch_size: int,
-    shuffle_seed: int | None = None,
+    sampler: Sampler[int] | None = None,
+    collate: Callable[[Sequence[Any]], Any] | None = None,
     num_workers: int = 0,
 ) -> DataLoader[Any]:
     """Batches of a dataset.
@@ -175,7 +162,8 @@ def image_loader(
     Args:
         dataset: Images of one size.
         batch_size: Images per batch; the last batch may have fewer.
-        shuffle_seed: Seed of the order, or None for the order of the dataset.
+        sampler: The order, or None for that of the dataset.
+        collate: Makes a batch of samples; by default of those that are not None.
         num_workers: Processes that decode, kept between epochs; 0 decodes in
             this one.
 
@@ -183,15 +171,16 @@ def image_loader(
         A loader of `(images, labels)`: uint8 `(batch, height, width, 3)` and
         int64 `(batch,)` tensors.
     """
-    sampler = None if shuffle_seed is None else SeededShuffle(len(dataset), seed=shuffle_seed)
     return ImageLoader(
         dataset,
         batch_size=batch_size,
         sampler=sampler,
-        collate_fn=collate_sound,
+        collate_fn=collate or collate_sound,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         worker_init_fn=_leave_ctrl_c_to_the_main_process,
+        # Its own, so that the start of worker processes draws nothing of anyone else's.
+        generator=torch.Generator(),
         multiprocessing_context=_start_method(dataset) if num_workers else None,
     )
 

@@ -12,12 +12,16 @@ from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
 from kerastl.data.arrays import array_data
-from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
+from kerastl.data.augmentation import Augmentation, ChangeImage, MixBatch
+from kerastl.data.batches import ImageDataset, collate_sound, default_num_workers, image_loader
 from kerastl.data.items import BrokenImage, ImageItems, SourceData
+from kerastl.data.ordering import SAMPLINGS, BalancedOrder, SeededOrder
 from kerastl.data.resizing import ImageSettings, ResizeMode
 from kerastl.data.scanning import without_broken_images
 from kerastl.data.specs import data_source, parse_data_spec
-from kerastl.data.splitting import check_fractions, stratified_split
+from kerastl.data.splitting import check_fractions, random_split, stratified_split
+from kerastl.errors import unknown_name
+from kerastl.tasks import CLASSIFICATION, REGRESSION, check_task
 
 Part = Literal["train", "validation", "test"]
 
@@ -28,17 +32,21 @@ PARTS: tuple[Part, ...] = ("train", "validation", "test")
 class ImageData:
     """Labelled images in three parts, as `fit` and `evaluate` take them.
 
-    Each batch is `(images, labels)`: pixels 0-255, uint8,
-    `(batch, height, width, 3)`, and class numbers, int64, `(batch,)`, as torch
-    tensors.
+    Each batch is `(images, labels)` of torch tensors: pixels 0-255, uint8,
+    `(batch, height, width, 3)`, and class numbers, int64, `(batch,)`. Several
+    labels per image are 0 or 1, numbers to predict themselves, float32,
+    `(batch, classes or numbers)`. Mixed images are float32, and their labels
+    shares of the classes, float32, `(batch, classes)`.
 
     Attributes:
         spec: The spec that the images came from; "arrays" for arrays.
         train: Batches in a new order every epoch.
         validation: Batches in a fixed order, or None if there are none.
         test: Likewise.
-        class_names: Name of each class, in the order of the labels.
+        class_names: Name of each class, in the order of the labels, or of each
+            number to predict.
         settings: How the images were brought to size.
+        task: What the labels are, one of `kerastl.tasks.TASKS`.
     """
 
     spec: str
@@ -47,12 +55,13 @@ class ImageData:
     test: DataLoader[Any] | None
     class_names: tuple[str, ...]
     settings: ImageSettings
+    task: str = CLASSIFICATION
     _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
+        """Number of classes, or of numbers to predict."""
         return len(self.class_names)
 
     @property
@@ -73,10 +82,25 @@ class ImageData:
             part: "train", "validation" or "test".
 
         Returns:
-            int64, `(images,)`, in the order of the part's files: that of
-            `validation`, `test` and `in_order("train")`, not that of `train`.
+            int64, `(images,)`, or float32, `(images, classes or numbers)`, in
+            the order of the part's files: that of `validation`, `test` and
+            `in_order("train")`, not that of `train`.
         """
         return self._dataset(part).labels
+
+    def fingerprint(self) -> str:
+        """A digest of the training images, their order and their labels."""
+        return self._dataset("train").fingerprint()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this epoch next.
+
+        Args:
+            epoch: Its number, from 0.
+        """
+        sampler = self.train.sampler
+        if isinstance(sampler, SeededOrder):
+            sampler.set_epoch(epoch)
 
     def in_order(self, part: Part) -> DataLoader[Any]:
         """Batches of a part in the order of `labels`, decoded in this process.
@@ -109,15 +133,19 @@ def load_data(
     num_workers: int | None = None,
     progress: bool = False,
     class_names: Sequence[str] | None = None,
+    task: str = CLASSIFICATION,
+    augment: str | Augmentation = "none",
+    sampling: str = "natural",
 ) -> ImageData:
     """Labelled images as batches for training, validation and test.
 
     Parts that the data have themselves are used as they are. Each of the
-    others is drawn from the training images, every class in proportion.
+    others is drawn from the training images: every class in proportion, or
+    at random where an image has several labels or numbers.
 
     Args:
-        spec: `folder:PATH`, `tfds:NAME[:CONFIG]`, `digits`, or a pair of
-            arrays: pixels 0-255, `(images, height, width, 3 or 1)` or
+        spec: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `digits`, or a
+            pair of arrays: pixels 0-255, `(images, height, width, 3 or 1)` or
             `(images, height, width)`, and class numbers, `(images,)`.
         image_size: Height and width of every image, pixels.
         batch_size: Images per batch.
@@ -137,6 +165,14 @@ def load_data(
             that trains needs the usual `if __name__ == "__main__":`.
         progress: Whether a long check of the files shows a bar on stderr.
         class_names: Names of the classes, for arrays only.
+        task: "classification"; "multi-label", where the labels of arrays are
+            0 or 1, `(images, classes)`; or "regression", where they are
+            numbers, `(images,)` or `(images, numbers)`. The last two are for
+            arrays and `csv` files.
+        augment: What is changed at random in training images: a preset
+            ("light", "standard", "strong"), or an `Augmentation`.
+        sampling: "natural", or "balanced": as many images of each class in an
+            epoch.
 
     Returns:
         The parts, with the names of the classes.
@@ -161,19 +197,48 @@ def load_data(
     if num_workers is not None:
         _check_count("num_workers", num_workers, at_least=0)
     check_fractions(validation_split, test_split)
-    source, in_memory = _source_data(spec, class_names)
+    check_task(task)
+    if isinstance(augment, str):
+        augment = Augmentation(augment)
+    source, in_memory = _source_data(spec, class_names, task)
+    _check_training_options(source, augment, sampling, task)
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
     fractions = {"test": test_split, "validation": validation_split}
+    change = None
+    if augment.changes_images:
+        change = ChangeImage(augment, image_size=image_size, background=background, seed=seed)
     datasets = {
-        part: ImageDataset(items, indices, settings, source.class_names, skip_broken=skip_broken)
+        part: ImageDataset(
+            items,
+            indices,
+            settings,
+            source.class_names,
+            skip_broken=skip_broken,
+            change=change if part == "train" else None,
+        )
         for part, (items, indices) in _split(source, fractions, seed=seed).items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
+    train = datasets["train"]
+    order = SeededOrder(len(train), seed=seed, epoch=train.epoch)
+    if sampling == "balanced":
+        order = BalancedOrder(train.labels, seed=seed, epoch=train.epoch)
+    collate = None
+    if augment.mixes:
+        train.repeats = False
+        collate = MixBatch(
+            collate_sound,
+            augment,
+            num_classes=len(source.class_names),
+            seed=seed,
+            epoch=train.epoch,
+        )
     loaders = {
         part: image_loader(
             dataset,
             batch_size=batch_size,
-            shuffle_seed=seed if part == "train" else None,
+            sampler=order if part == "train" else None,
+            collate=collate if part == "train" else None,
             num_workers=workers,
         )
         for part, dataset in datasets.items()
@@ -185,9 +250,28 @@ def load_data(
         test=loaders.get("test"),
         class_names=source.class_names,
         settings=settings,
+        task=task,
         _skipped_up_front=skipped,
         _datasets=datasets,
     )
+
+
+def _check_training_options(
+    source: SourceData, augment: Augmentation, sampling: str, task: str
+) -> None:
+    if sampling not in SAMPLINGS:
+        listing = f"Choices: {', '.join(SAMPLINGS)}."
+        raise unknown_name("sampling", sampling, SAMPLINGS, how_to_list=listing)
+    if task != CLASSIFICATION and sampling != "natural":
+        raise ValueError(
+            f"`sampling` must be 'natural' with task={task!r}, where an image is not of one class. "
+            f"Received: sampling={sampling!r}. Leave it out."
+        )
+    if augment.mixes and task == REGRESSION:
+        raise ValueError(
+            "`mixup` and `cutmix` must be left out with task='regression', whose numbers they "
+            "would mix. Leave them out."
+        )
 
 
 def _check_count(name: str, value: int, *, at_least: int) -> None:
@@ -198,7 +282,7 @@ def _check_count(name: str, value: int, *, at_least: int) -> None:
 
 
 def _source_data(
-    spec: str | tuple[Any, Any], class_names: Sequence[str] | None
+    spec: str | tuple[Any, Any], class_names: Sequence[str] | None, task: str
 ) -> tuple[SourceData, bool]:
     """The images of a spec, and whether they are in memory."""
     if isinstance(spec, tuple | list):
@@ -206,7 +290,7 @@ def _source_data(
             raise ValueError(
                 f"`spec` must be a pair (images, labels). Received: {len(spec)} items."
             )
-        return array_data(spec[0], spec[1], class_names=class_names), True
+        return array_data(spec[0], spec[1], class_names=class_names, task=task), True
     parsed = parse_data_spec(spec)
     if class_names is not None:
         raise ValueError(
@@ -214,7 +298,13 @@ def _source_data(
             f"Received: class_names={class_names!r}."
         )
     source = data_source(parsed.source)
-    data: SourceData = importlib.import_module(source.module).read_source(parsed)
+    if task not in source.tasks:
+        raise ValueError(
+            f"`task` must be {' or '.join(map(repr, source.tasks))} for {source.form}. Received: "
+            f"task={task!r}. Write a table of files and labels, and name it csv:FILE."
+        )
+    read = importlib.import_module(source.module).read_source
+    data: SourceData = read(parsed) if len(source.tasks) == 1 else read(parsed, task)
     return data, source.in_memory
 
 
@@ -224,7 +314,10 @@ def _split(
     """Each part's items, and which of them it has: its own, or drawn from "train"."""
     missing = {part: value for part, value in fractions.items() if part not in data.parts}
     train = data.parts["train"]
-    drawn = stratified_split(train.labels, missing, seed=seed, class_names=data.class_names)
+    if train.labels.ndim > 1:
+        drawn = random_split(len(train.labels), missing, seed=seed)
+    else:
+        drawn = stratified_split(train.labels, missing, seed=seed, class_names=data.class_names)
     own = {
         part: (items, np.arange(len(items.labels)))
         for part, items in data.parts.items()

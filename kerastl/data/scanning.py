@@ -85,6 +85,8 @@ def without_broken_images(
         )
     kept = _kept(files, {image.path for image in broken})
     for part, items in kept.items():
+        if items.labels.ndim > 1:
+            continue
         counts = np.bincount(items.labels, minlength=len(data.class_names))
         if not counts.all():
             name = data.class_names[int(counts.argmin())]

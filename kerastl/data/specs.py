@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerastl.errors import unknown_name
+from kerastl.tasks import CLASSIFICATION, TASKS
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class DataSource:
             or None where the backbone decides.
         in_memory: Whether the images are decoded already, so that worker
             processes would cost more than they save.
+        tasks: What its labels can be.
     """
 
     name: str
@@ -30,6 +32,7 @@ class DataSource:
     module: str
     suggested_image_size: int | None = None
     in_memory: bool = False
+    tasks: tuple[str, ...] = (CLASSIFICATION,)
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class DataSpec:
 
     Attributes:
         source: Name of the source.
-        name: Folder or data set; empty for a source that is one data set.
-        config: Configuration or version of the data set, empty if none.
+        name: Folder, file or data set; empty for a source that is one data set.
+        config: Configuration or version of the data set, or the columns of a
+            file; empty if none.
     """
 
     source: str
@@ -47,6 +51,8 @@ class DataSpec:
     config: str = ""
 
     def __str__(self) -> str:
+        if self.source == "csv" and self.config:
+            return f"{self.source}:{self.name}?{self.config}"
         return ":".join(piece for piece in (self.source, self.name, self.config) if piece)
 
 
@@ -68,6 +74,13 @@ _SOURCES = {
             "kerastl.data.folders",
         ),
         DataSource(
+            "csv",
+            "csv:FILE[?path=COLUMN&label=COLUMN,...&split=COLUMN]",
+            "A table of image files and their labels; also several labels each, or numbers.",
+            "kerastl.data.csv_source",
+            tasks=TASKS,
+        ),
+        DataSource(
             "tfds",
             "tfds:NAME[:CONFIG]",
             "A TensorFlow Datasets set with images and labels, read without TensorFlow.",
@@ -84,8 +97,8 @@ def list_data_sources() -> tuple[DataSource, ...]:
 
     Example:
 
-    >>> [source.form for source in list_data_sources()]
-    ['digits', 'folder:PATH', 'tfds:NAME[:CONFIG]']
+    >>> [source.name for source in list_data_sources()]
+    ['digits', 'folder', 'csv', 'tfds']
     """
     return tuple(_SOURCES.values())
 
@@ -141,6 +154,9 @@ def parse_data_spec(spec: str) -> DataSpec:
         raise ValueError(f"`spec` must have the form '{source.form}'. Received: spec={spec!r}.")
     if name == "folder":
         return DataSpec(name, rest)
+    if name == "csv":
+        file, _, columns = rest.partition("?")
+        return DataSpec(name, file, columns)
     data_set, _, config = rest.replace("/", ":", 1).partition(":")
     return DataSpec(name, data_set, config)
 

@@ -74,6 +74,41 @@ def stratified_split(
     return {part: np.sort(np.concatenate(pieces)) for part, pieces in chosen.items()}
 
 
+def random_split(
+    num_images: int, fractions: Mapping[str, float], *, seed: int
+) -> dict[str, np.ndarray]:
+    """Image numbers of each part, drawn at random, whatever the labels are.
+
+    Args:
+        num_images: How many there are.
+        fractions: Fraction of all images by part; what is left is "train".
+        seed: Number that fixes the split, 0 or more.
+
+    Returns:
+        By part, "train" included: sorted numbers.
+
+    Raises:
+        ValueError: If there are fewer images than parts.
+
+    Example:
+
+    >>> parts = random_split(8, {"test": 0.25}, seed=0)
+    >>> {part: len(numbers) for part, numbers in parts.items()}
+    {'test': 2, 'train': 6}
+    """
+    sizes = {part: max(round(num_images * f), 1) for part, f in fractions.items() if f > 0}
+    if num_images <= sum(sizes.values()):
+        raise ValueError(
+            f"There must be at least {len(sizes) + 1} images to be split into "
+            f"{', '.join([*sizes, 'train'])}. Received: {num_images}. Add images or set a split "
+            "to 0."
+        )
+    order = np.argsort(np.random.PCG64(seed).random_raw(num_images), kind="stable")
+    bounds = np.cumsum(list(sizes.values()))
+    pieces = np.split(order, bounds)
+    return {part: np.sort(piece) for part, piece in zip([*sizes, "train"], pieces, strict=True)}
+
+
 def _check_class_sizes(
     class_sizes: np.ndarray, parts: Sequence[str], class_names: Sequence[str]
 ) -> None:

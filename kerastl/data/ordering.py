@@ -1,0 +1,84 @@
+"""The order of training images: new in every epoch, fixed by the seed and the epoch's number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Sampler
+
+SAMPLINGS = ("natural", "balanced")
+
+
+class SeededOrder(Sampler[int]):
+    """A new order for every epoch.
+
+    An epoch counts once its last image has been drawn. So a look at the first
+    batch, as Keras takes it on some backends to learn their shape, does not
+    change which order comes next.
+
+    Args:
+        num_images: Number of images.
+        seed: Number that fixes the orders, 0 or more.
+        epoch: A tensor `(1,)` that gets the number of the epoch that is drawn, or None.
+    """
+
+    def __init__(self, num_images: int, *, seed: int, epoch: Any = None) -> None:
+        self._num_images = num_images
+        self._seed = seed
+        self._shown = epoch
+        self._epoch = 0
+
+    def __len__(self) -> int:
+        return self._num_images
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of this epoch next."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        epoch = self._epoch
+        if self._shown is not None:
+            self._shown[0] = epoch
+        # Epoch 0 would draw what the split has drawn: seeds are padded with zeros.
+        *others, last = self._order(np.random.PCG64([self._seed, epoch + 1]))
+        yield from others
+        # Before the last is given: nobody may ask for more where the last batch is full.
+        self._epoch = epoch + 1
+        yield last
+
+    def _order(self, numbers: np.random.PCG64) -> Sequence[int]:
+        return _shuffled(np.arange(self._num_images), numbers).tolist()
+
+
+class BalancedOrder(SeededOrder):
+    """As many images of each class in an epoch, or one more; as many in all as there are.
+
+    Images of a rare class come several times, those of a frequent one in turns.
+
+    Args:
+        labels: Class of each image, int64, `(images,)`.
+        seed: Number that fixes the orders, 0 or more.
+        epoch: A tensor `(1,)` that gets the number of the epoch that is drawn, or None.
+    """
+
+    def __init__(self, labels: np.ndarray, *, seed: int, epoch: Any = None) -> None:
+        super().__init__(len(labels), seed=seed, epoch=epoch)
+        self._members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+
+    def _order(self, numbers: np.random.PCG64) -> Sequence[int]:
+        each, left = divmod(len(self), len(self._members))
+        one_more = set(_shuffled(np.arange(len(self._members)), numbers)[:left].tolist())
+        drawn = []
+        for number, members in enumerate(self._members):
+            count = each + (number in one_more)
+            rounds = -(-count // len(members))
+            turns = [_shuffled(members, numbers) for _ in range(rounds)]
+            drawn.append(np.concatenate([*turns, members[:0]])[:count])
+        return _shuffled(np.concatenate(drawn), numbers).tolist()
+
+
+def _shuffled(values: np.ndarray, numbers: np.random.PCG64) -> np.ndarray:
+    """Values in an order that NumPy promises to stay the same between releases."""
+    return values[np.argsort(numbers.random_raw(len(values)), kind="stable")]

@@ -1,0 +1,186 @@
+"""From the first step to the results in the folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from kerastl import checkpoints, config_file, evaluation, results
+from kerastl.checkpoints import Checkpoint
+from kerastl.config import RunConfig
+from kerastl.errors import TrainingDivergedError
+from kerastl.interrupts import noticing_ctrl_c
+from kerastl.results import CHECKPOINT_FILE, METRICS_FILE, RunResults
+from kerastl.training.fitting import Training
+from kerastl.training.folder import check_output, check_space
+from kerastl.training.keeping import StopOnCtrlC
+from kerastl.training.preparing import Echo, PreparedRun, prepare
+from kerastl.training.progress import watchers
+
+
+def run(
+    config: RunConfig,
+    *,
+    echo: Echo,
+    progress: str = "lines",
+    overwrite: bool = False,
+    resume: Checkpoint | None = None,
+) -> RunResults:
+    """Train as the options say and keep the run in its folder.
+
+    Seeds Python's, NumPy's and the backend's random numbers with `config.seed`.
+
+    Args:
+        config: The options.
+        echo: Takes lines of progress.
+        progress: How `fit` shows that it is going on, one of `PROGRESS_MODES`.
+        overwrite: Whether a run that the folder holds may be replaced, once
+            the first epoch of this one is finished.
+        resume: Where a stopped run goes on, as `to_resume` gives it.
+
+    Returns:
+        What was measured. `completed` is False after Ctrl-C: the last
+        finished epoch is kept.
+
+    Raises:
+        ValueError: If an option cannot be used, the folder holds another run,
+            or the images have changed since the run to resume.
+        OSError: If the folder cannot be written, or the disk is full.
+        TrainingDivergedError: If the loss is not finite; the last finished
+            epoch is kept.
+    """
+    folder = Path(config.output).expanduser()
+    check_output(folder, overwrite=overwrite or resume is not None)
+    with noticing_ctrl_c() as ctrl_c:
+        return _run(config, folder, Shown(echo, progress, ctrl_c), resume)
+
+
+def to_resume(folder: Path) -> tuple[RunConfig, Checkpoint]:
+    """The options of a stopped run and where it goes on.
+
+    Raises:
+        ValueError: If the folder holds no checkpoint.
+    """
+    file = folder / CHECKPOINT_FILE
+    if not file.is_file():
+        done = (folder / METRICS_FILE).is_file()
+        what = "a run that is complete" if done else "no run"
+        hint = (
+            "`kerastl evaluate` scores it" if done else "`kerastl run --output FOLDER` starts one"
+        )
+        raise ValueError(
+            f"`resume` must be the folder of a stopped run. Received: {folder}, which holds "
+            f"{what}. {hint}."
+        )
+    checkpoint = checkpoints.load(file)
+    values = config_file.parsed(checkpoint.config, file)
+    return RunConfig(**{**values, "output": str(folder)}), checkpoint
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where a run's progress goes, and whether Ctrl-C was pressed."""
+
+    echo: Echo
+    mode: str
+    ctrl_c: Callable[[], bool]
+
+    def watchers(self, batch_size: int) -> list[keras.callbacks.Callback]:
+        """The callbacks of one `fit`."""
+        shown = watchers(self.mode, self.echo, batch_size=batch_size)
+        return [StopOnCtrlC(self.ctrl_c), *shown]
+
+
+def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None) -> RunResults:
+    started = time.perf_counter()
+    try:
+        prepared = prepare(config, echo=shown.echo)
+    except KeyboardInterrupt:
+        shown.echo("")
+        return RunResults(completed=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_space(folder, num_parameters=prepared.model.count_params())
+    seconds = {"prepare": time.perf_counter() - started}
+    training = Training(prepared, folder, resume)
+    test: Mapping[str, float] = {}
+    diverged, completed = None, False
+    try:
+        with _timed(seconds, "fit"):
+            training.fit(shown)
+        with _timed(seconds, "test"):
+            test = _test(prepared)
+        completed = True
+    except TrainingDivergedError as error:
+        diverged = error
+    except BaseException as error:
+        if not (shown.ctrl_c() or isinstance(error, KeyboardInterrupt)):
+            training.leave_nothing_empty()
+            raise
+        shown.echo("")
+    epochs = training.keep.epochs
+    measured = _results(prepared, epochs, test=test, seconds=seconds, completed=completed)
+    if epochs:
+        results.save_metrics(folder, measured)
+    if completed:
+        training.keep.remove_checkpoint()
+    training.leave_nothing_empty()
+    if diverged is not None:
+        raise TrainingDivergedError(f"{diverged} {_kept(config, measured)}") from diverged
+    return measured
+
+
+def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
+    """What Ctrl-C left, in one line."""
+    go_on = f" Go on with: kerastl run --resume {config.output}" if measured.epochs else ""
+    return f"Stopped. {_kept(config, measured)}{go_on}"
+
+
+def _kept(config: RunConfig, measured: RunResults) -> str:
+    if not measured.epochs:
+        return "No epoch was finished, and nothing was kept."
+    return f"Kept in {config.output}: the model after {measured.epochs} finished epochs."
+
+
+def _test(prepared: PreparedRun) -> dict[str, float]:
+    if prepared.data.test is None:
+        return {}
+    scores = evaluation.evaluate(prepared.model, prepared.data.test, prepared.data.class_names)
+    return {"accuracy": scores.accuracy, "loss": scores.loss}
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.perf_counter() - started
+
+
+def _results(
+    prepared: PreparedRun,
+    epochs: list[dict[str, float]],
+    *,
+    test: Mapping[str, float],
+    seconds: Mapping[str, float],
+    completed: bool,
+) -> RunResults:
+    train, validation = results.split_logs(epochs[-1]) if epochs else ({}, {})
+    return RunResults(
+        train=train,
+        validation=validation,
+        test=test,
+        seconds={**seconds, "total": sum(seconds.values())},
+        images=prepared.data.sizes,
+        skipped_images=len(prepared.data.skipped),
+        epochs=len(epochs),
+        completed=completed,
+        strategy=" ".join(phase.strategy.reason for phase in prepared.phases),
+        class_names=prepared.data.class_names,
+        cache=prepared.model.cache_report,
+    )

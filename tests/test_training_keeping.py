@@ -1,0 +1,116 @@
+"""What a run keeps while it trains: every epoch, the best one, and word of Ctrl-C."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from test_callbacks import X, Y, small_model
+
+from kerastl import results
+from kerastl.training.keeping import BestEpoch, KeepEpochs, StopOnCtrlC
+from kerastl.training.progress import EpochLines, JsonLines, StepBar
+
+
+def test_every_finished_epoch_is_kept(tmp_path):
+    (tmp_path / results.METRICS_FILE).write_text("of an older run")
+    model, keep, lines = small_model(), KeepEpochs(tmp_path, "seed = 0\n", data=""), []
+    progress = EpochLines(lines.append)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[keep, progress])
+    assert len(keep.epochs) == len(results.load_history(tmp_path)) == len(lines) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint.safetensors",
+        "config.toml",
+        "history.csv",
+        "model.keras",
+    ]
+    kept = keras.saving.load_model(tmp_path / results.MODEL_FILE)
+    for weight, expected in zip(kept.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_an_older_run_stays_until_the_first_epoch_is_finished(tmp_path):
+    (tmp_path / results.METRICS_FILE).write_text("of an older run")
+    KeepEpochs(tmp_path, "seed = 0\n", data="")
+    assert [path.name for path in tmp_path.iterdir()] == [results.METRICS_FILE]
+
+
+def test_a_lost_ctrl_c_is_raised_after_the_step():
+    pressed = [False]
+    callback = StopOnCtrlC(lambda: pressed[0])
+    callback.on_train_batch_end(0)
+    pressed[0] = True
+    with pytest.raises(KeyboardInterrupt):
+        callback.on_train_batch_end(1)
+
+
+class Scores(keras.callbacks.Callback):
+    """Writes given scores into the logs, as if they had been measured, and counts a weight up."""
+
+    def __init__(self, scores):
+        super().__init__()
+        self.scores = scores
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["score"] = self.scores[epoch]
+        self.model.weights[-1].assign([float(epoch)])
+
+
+def fit_with(best, scores, **options):
+    model = small_model()
+    callbacks = [Scores(scores), best]
+    fitted = model.fit(X, Y, epochs=len(scores), verbose=0, callbacks=callbacks, **options)
+    return float(np.asarray(model.weights[-1])[0]), len(fitted.epoch)
+
+
+@pytest.mark.parametrize(
+    ("mode", "patience", "scores", "kept", "epochs"),
+    [
+        ("max", None, [1, 3, 2, 0], 1, 4),
+        ("min", None, [1, 3, 2, 0], 3, 4),
+        ("max", 2, [1, 3, 2, 2, 9], 1, 4),
+        ("min", 1, [3, 2, 1, 1, 0], 2, 4),
+    ],
+)
+def test_the_best_epochs_weights_come_back(mode, patience, scores, kept, epochs):
+    best = BestEpoch("score", mode, patience=patience)
+    assert fit_with(best, scores) == (kept, epochs)
+
+
+def test_early_stopping_goes_on_with_what_it_remembers():
+    first = BestEpoch("score", "max", patience=3)
+    fit_with(first, [5, 1])
+    second = BestEpoch("score", "max", patience=3, memory=first.memory, weights=first.best_weights)
+    # One epoch without a better score was before, so two more end it.
+    kept, epochs = fit_with(second, [5, 1, 4, 4, 4], initial_epoch=2)
+    assert (kept, epochs) == (0, 2)
+
+
+def test_an_unknown_score_is_named_with_those_that_there_are():
+    with pytest.raises(ValueError, match=r"`keep_best` must be a score.*There are: loss, score"):
+        fit_with(BestEpoch("val_acuracy", "max"), [1])
+
+
+def test_json_lines_are_json():
+    lines = []
+    model = small_model()
+    model.cache_report = "off"
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[JsonLines(lines.append)])
+    events = [json.loads(line) for line in lines]
+    assert [event["event"] for event in events] == ["fit", "epoch", "epoch"]
+    assert events[2]["epoch"] == 2
+    assert events[2]["logs"]["loss"] > 0
+
+
+def test_the_bar_shows_images_per_second_and_rates(capsys, monkeypatch):
+    from kerastl.training import progress
+
+    monkeypatch.setattr(progress, "current_rates", lambda model: {"head": 0.01, "stem": 0.0})
+    monkeypatch.setattr(
+        progress, "tqdm", lambda **options: tqdm_of(**{**options, "mininterval": 0})
+    )
+    tqdm_of = __import__("tqdm").tqdm
+    small_model().fit(X, Y, batch_size=2, verbose=0, callbacks=[StepBar(2)])
+    shown = capsys.readouterr().err
+    assert "images/s" in shown
+    assert "rates 0.01" in shown
