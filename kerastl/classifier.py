@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,8 +16,9 @@ from kerastl.blocks import HEAD, Block, select
 from kerastl.layers.head import ClassificationHead
 from kerastl.layers.preprocessing import ImagePreprocessing
 from kerastl.prefix import caching
-from kerastl.prefix.boundary import layers_after, run_layers
+from kerastl.prefix.boundary import layers_after, no_gradients, run_layers
 from kerastl.prefix.decision import CacheLimits, CacheWishes
+from kerastl.tasks import CLASSIFICATION, task_of
 
 _RESIZE_MODES = ("crop", "squash", "pad")
 
@@ -53,6 +53,9 @@ class ImageClassifier(keras.Model):
             files. None: the weights' own.
         resize: "crop", "squash" or "pad": how files are brought to size.
         class_names: Names of the classes, kept in the saved file.
+        task: "classification": one class per image, softmax; "multi-label":
+            any number of classes, a sigmoid each; "regression": `num_classes`
+            numbers, as they come out of the last layer.
         name: Name of the model.
 
     Raises:
@@ -84,16 +87,22 @@ class ImageClassifier(keras.Model):
         resizing: Resizing | None = None,
         resize: str = "crop",
         class_names: Sequence[str] | None = None,
+        task: str = CLASSIFICATION,
         name: str = "image_classifier",
     ) -> None:
         check_head(num_classes, dropout, hidden_units)
+        activation = None if task == CLASSIFICATION else task_of(task).activation
         built = build_any(backbone, weights=weights, image_size=image_size, blocks=blocks)
         preprocessing = preprocessing or built.preprocessing
         # === Layers ===
         scaler = ImagePreprocessing(preprocessing, name="preprocessing")
         block_layers = [as_layer(part) for part in built.parts]
         head = ClassificationHead(
-            num_classes, hidden_units=hidden_units, dropout=dropout, name=HEAD
+            num_classes,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            activation=activation,
+            name=HEAD,
         )
         # === Functional graph ===
         inputs = keras.Input((built.image_size, built.image_size, 3), name="images")
@@ -104,6 +113,7 @@ class ImageClassifier(keras.Model):
         # === Config ===
         self.backbone_spec = built.spec
         self.num_classes = num_classes
+        self.task = task
         self.image_size = built.image_size
         self.resizing = resizing or built.resizing
         self.resize = resize
@@ -218,7 +228,7 @@ class ImageClassifier(keras.Model):
             The backend's tensor, `(batch, features)`, without gradients.
         """
         layers = [layer for layer in self.layers[1:] if layer.name != HEAD]
-        with _no_gradients():
+        with no_gradients():
             return run_layers(self, layers, keras.ops.convert_to_tensor(images), training=False)
 
     def compile(
@@ -226,7 +236,7 @@ class ImageClassifier(keras.Model):
         optimizer: Any = "adam",
         loss: Any = None,
         loss_weights: Any = None,
-        metrics: Any = ("accuracy",),
+        metrics: Any = None,
         *,
         learning_rate: Any = None,
         **kwargs: Any,
@@ -238,9 +248,11 @@ class ImageClassifier(keras.Model):
                 copy. `model.optimizer` keeps the moments of an earlier
                 `compile`; anything else starts anew.
             loss: Default: cross-entropy with integer labels, or with labels 0
-                and 1 for `num_classes=1`.
+                and 1 for `num_classes=1` or several labels; the mean squared
+                error of a regression.
             loss_weights: As in Keras.
-            metrics: As in Keras. Default: accuracy.
+            metrics: As in Keras. Default: accuracy, the area under the curves
+                of precision and recall, or the mean absolute error.
             learning_rate: A float or Keras schedule for all blocks, what
                 `kerastl.layerwise_decay` returns, or a dict of block name to
                 float or schedule with one entry per block that trains. None:
@@ -254,9 +266,9 @@ class ImageClassifier(keras.Model):
         self._jit_compile = kwargs.get("jit_compile", "auto")
         super().compile(
             optimizer=rates.make_block_optimizer(self, optimizer, learning_rate),
-            loss=fitting.resolve_loss(loss, self.num_classes),
+            loss=fitting.resolve_loss(loss, self.task, self.num_classes),
             loss_weights=loss_weights,
-            metrics=list(metrics) if isinstance(metrics, tuple) else metrics,
+            metrics=fitting.resolve_metrics(metrics, self.task, self.num_classes),
             **kwargs,
         )
 
@@ -272,6 +284,12 @@ class ImageClassifier(keras.Model):
     def learning_rates(self) -> dict[str, float]:
         """The current rate of every block; 0 where it is frozen."""
         return rates.current_rates(self)
+
+    def find_learning_rate(self, x: Any, y: Any = None, **options: Any) -> Any:
+        """The learning-rate range test: see `kerastl.rate_finder.find_learning_rate`."""
+        from kerastl.rate_finder import find_learning_rate
+
+        return find_learning_rate(self, x, y, **options)
 
     def plan(self, total_steps: int) -> str:
         """What training would do, per block, as a table.
@@ -361,7 +379,7 @@ class ImageClassifier(keras.Model):
         training: bool = True,
     ) -> Any:
         """As in Keras, after a look at the labels, where that costs no transfer."""
-        fitting.check_batch_labels(y, self.num_classes)
+        fitting.check_batch_labels(y, self.num_classes, task=self.task)
         return super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )
@@ -378,11 +396,3 @@ class ImageClassifier(keras.Model):
         if frozen:
             model.freeze(*frozen)
         return model
-
-
-def _no_gradients() -> contextlib.AbstractContextManager[Any]:
-    if keras.backend.backend() != "torch":
-        return contextlib.nullcontext()
-    import torch
-
-    return torch.no_grad()

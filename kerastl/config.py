@@ -8,8 +8,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from kerastl import schedules, strategies
+from kerastl.data.augmentation import FLIPS, PRESETS
+from kerastl.data.sampling import SAMPLINGS
 from kerastl.errors import unknown_name
 from kerastl.prefix import modes
+from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 BACKENDS = ("torch", "jax", "tensorflow")
 PROGRESS_MODES = ("auto", "bar", "lines", "json", "quiet")
@@ -38,7 +41,9 @@ def _option(default: Any, help: str, **limits: Any) -> Any:
 class RunConfig:
     """The options of `kerastl run` and `kerastl plan`; each field carries its own help."""
 
-    data: str = _option("digits", "Images to train on: folder:PATH, tfds:NAME or digits.")
+    data: str = _option("digits", "Images to train on: folder:PATH, csv:FILE, tfds:NAME or digits.")
+    multi_label: bool = _option(False, "Any number of classes per image, a sigmoid for each.")
+    regression: bool = _option(False, "Numbers to predict in the classes' place.")
     backbone: str = _option(
         "bundled:efficientnet_lite0", "Pretrained network; `kerastl backbones` lists all."
     )
@@ -90,9 +95,28 @@ class RunConfig:
     test_split: float = _option(
         0.2, "Share for the final test where the data has none.", minimum=0, below=1
     )
+    augment: str = _option(
+        "none", "How strongly training images are changed at random.", choices=PRESETS
+    )
+    flip: str = _option("horizontal", "Mirror images that `augment` changes.", choices=FLIPS)
+    mixup: float | None = _option(
+        None, "Mix images and labels in pairs: strength, as in 0.2.", positive=True
+    )
+    cutmix: float | None = _option(
+        None, "Paste parts of images into others: strength, as in 1.0.", positive=True
+    )
+    sampling: str = _option(
+        "natural", "balanced: as many images of each class in an epoch.", choices=SAMPLINGS
+    )
     pooling: str = _option("avg", "Pooling in front of the head.", choices=("avg", "max"))
     hidden_units: tuple[int, ...] = _option((), "Units of a hidden layer of the head.", minimum=1)
     dropout: float = _option(0.0, "Dropout rate of the head.", minimum=0, below=1)
+    label_smoothing: float = _option(
+        0.0, "Share of each label that is spread over all classes.", minimum=0, below=1
+    )
+    focal: float | None = _option(
+        None, "Exponent of focal loss, as in 2: easy images count less.", positive=True
+    )
     class_weight: str | None = _option(
         None, "balanced: rare classes count more in the loss.", choices=("balanced",)
     )
@@ -123,7 +147,15 @@ class RunConfig:
         None, "Processes that read images (default: by data and cores).", minimum=0
     )
     seed: int = _option(0, "Seed of the split, the order and the head's first weights.", minimum=0)
+    tensorboard: bool = _option(False, "Write scores and rates for TensorBoard into the folder.")
     output: str = _option("kerastl-run", "Folder for the model and the results.")
+
+    @property
+    def task(self) -> str:
+        """What the model predicts, one of `kerastl.tasks.TASKS`."""
+        if self.multi_label:
+            return MULTI_LABEL
+        return REGRESSION if self.regression else CLASSIFICATION
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -137,6 +169,13 @@ class RunConfig:
             raise ValueError(
                 "`ema` must be left out with `patience` or `keep_best`, whose scores are not those "
                 f"of the averaged weights. Received: ema={self.ema}. Leave one of them out."
+            )
+        if self.multi_label and self.regression:
+            raise ValueError("`multi_label` must be left out with `regression`. Leave one out.")
+        if self.class_weight and self.task != CLASSIFICATION:
+            raise ValueError(
+                "`class_weight` must be left out with `multi_label` or `regression`, where an "
+                f"image is not of one class. Received: class_weight={self.class_weight!r}."
             )
         for overrides in self.phase:
             _check_phase(overrides)

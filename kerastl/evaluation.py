@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kerastl.scores import MultiLabelEvaluation, RegressionEvaluation
 from kerastl.tables import align
+from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 # The smallest probability that a loss is taken of: the loss in `fit`, from logits, has no such end.
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -44,6 +46,11 @@ class Evaluation:
         given = self.probabilities[np.arange(len(self.labels)), self.labels]
         return float(-np.log(np.maximum(given, _SMALLEST)).mean())
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """Accuracy and loss."""
+        return {"accuracy": self.accuracy, "loss": self.loss}
+
     def report(self) -> str:
         """Precision, recall, F1 and number of images of each class: scikit-learn's table."""
         from sklearn.metrics import classification_report
@@ -74,24 +81,34 @@ class Evaluation:
         return align([["", *names], *rows], right=range(1, len(names) + 1))
 
 
-def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> Evaluation:
+AnyEvaluation = Evaluation | MultiLabelEvaluation | RegressionEvaluation
+
+
+def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> AnyEvaluation:
     """Predict every image once and compare with the labels.
 
     Args:
-        model: A Keras model that gives class probabilities.
-        batches: Pairs of images and integer labels.
-        class_names: Every class, in the order of the model's outputs.
+        model: A classifier.
+        batches: Pairs of images and labels.
+        class_names: Every class, or number to predict, in the order of the
+            model's outputs.
 
     Raises:
         ValueError: If there is no image.
     """
-    labels, probabilities = [], []
+    labels, outputs = [], []
     for images, truth in batches:
-        probabilities.append(as_columns(model.predict_on_batch(np.asarray(images))))
-        labels.append(np.asarray(truth).reshape(-1))
+        outputs.append(np.asarray(model.predict_on_batch(np.asarray(images)), dtype="float32"))
+        labels.append(np.asarray(truth))
     if not labels:
         raise ValueError("`batches` must hold images. Received: none. Name data with images in it.")
-    return Evaluation(class_names, np.concatenate(labels), np.concatenate(probabilities))
+    truth, given = np.concatenate(labels), np.concatenate(outputs)
+    task = getattr(model, "task", CLASSIFICATION)
+    if task == MULTI_LABEL:
+        return MultiLabelEvaluation(class_names, truth, given)
+    if task == REGRESSION:
+        return RegressionEvaluation(class_names, truth, given)
+    return Evaluation(class_names, truth.reshape(-1), as_columns(given))
 
 
 def as_columns(outputs: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from kerastl.losses import BY_NAME
 from kerastl.rates import current_rates
+from kerastl.tasks import CLASSIFICATION, REGRESSION, task_of
 
 
 class LearningRateLog(keras.callbacks.Callback):
@@ -21,11 +22,27 @@ class LearningRateLog(keras.callbacks.Callback):
             logs.update({f"learning_rate/{block}": rate for block, rate in rates.items()})
 
 
-def resolve_loss(loss: Any, num_classes: int) -> Any:
-    """Keras's cross-entropies by name, and the default, taken from the logits."""
+def resolve_loss(loss: Any, task: str, num_classes: int) -> Any:
+    """Keras's cross-entropies by name, and the task's default, taken from the logits."""
     if loss is None:
         loss = "binary_crossentropy" if num_classes == 1 else "sparse_categorical_crossentropy"
+        if task != CLASSIFICATION:
+            loss = task_of(task).loss
     return BY_NAME[loss]() if isinstance(loss, str) and loss in BY_NAME else loss
+
+
+def resolve_metrics(metrics: Any, task: str, num_classes: int) -> Any:
+    """The task's default metrics; others as they are."""
+    if metrics is not None:
+        return list(metrics) if isinstance(metrics, tuple) else metrics
+    if task == CLASSIFICATION:
+        return ["accuracy"]
+    return [
+        keras.metrics.AUC(curve="PR", multi_label=True, num_labels=num_classes, name=name)
+        if name == "pr_auc"
+        else name
+        for name in task_of(task).metrics
+    ]
 
 
 def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -49,10 +66,10 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
 
     kwargs = dict(kwargs)
     if y is not None:
-        check_labels(y, model.num_classes)
+        check_labels(y, model.num_classes, task=model.task)
     for name, data in (("x", x), ("validation_data", kwargs.get("validation_data"))):
         if _is_data_loader(data):
-            _check_classes(name, data, model.num_classes)
+            _check_classes(name, data, model)
     if _is_data_loader(x):
         kwargs.setdefault("shuffle", False)  # the loader's own business; Keras would warn
         if kwargs.get("class_weight"):
@@ -74,12 +91,14 @@ def with_callbacks(
     return {**kwargs, "callbacks": [*first, *listed, *last]}
 
 
-def check_labels(labels: Any, num_classes: int) -> None:
-    """Refuse integer labels that are no class; one-hot labels pass.
+def check_labels(labels: Any, num_classes: int, *, task: str = CLASSIFICATION) -> None:
+    """Refuse integer labels that are no class; one-hot labels and numbers to predict pass.
 
     Raises:
         ValueError: Naming the first label that is out of range.
     """
+    if task == REGRESSION:
+        return
     try:
         values = np.asarray(keras.ops.convert_to_numpy(labels))
     except (TypeError, ValueError, RuntimeError):
@@ -97,7 +116,7 @@ def check_labels(labels: Any, num_classes: int) -> None:
         )
 
 
-def check_batch_labels(labels: Any, num_classes: int) -> None:
+def check_batch_labels(labels: Any, num_classes: int, *, task: str = CLASSIFICATION) -> None:
     """The same for one batch, where its labels are still in main memory.
 
     Keras's one-hot turns a label that is out of range into no class at all,
@@ -105,15 +124,16 @@ def check_batch_labels(labels: Any, num_classes: int) -> None:
     """
     device = getattr(labels, "device", None)
     if getattr(device, "type", None) == "cpu" or isinstance(labels, np.ndarray):
-        check_labels(labels, num_classes)
+        check_labels(labels, num_classes, task=task)
 
 
-def _check_classes(name: str, loader: Any, num_classes: int) -> None:
+def _check_classes(name: str, loader: Any, model: Any) -> None:
     """Refuse a data set that names its classes, as torchvision's do, and has another number."""
     classes = getattr(loader.dataset, "classes", None)
     if classes is None or getattr(loader.dataset, "target_transform", None) is not None:
         return
-    expected = max(num_classes, 2)
+    num_classes = model.num_classes
+    expected = num_classes if model.task != CLASSIFICATION else max(num_classes, 2)
     if len(classes) != expected:
         raise ValueError(
             f"`num_classes` must be the data's. Received: num_classes={num_classes}, but `{name}` "

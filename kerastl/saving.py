@@ -81,6 +81,7 @@ def config_of(model: Any) -> dict[str, Any]:
         "backbone": model.backbone_spec,
         "can_reload": model.can_reload,
         "num_classes": model.num_classes,
+        "task": model.task,
         "image_size": model.image_size,
         "pooling": model.pooling,
         "dropout": head.dropout,

@@ -114,3 +114,25 @@ def test_the_bar_shows_images_per_second_and_rates(capsys, monkeypatch):
     shown = capsys.readouterr().err
     assert "images/s" in shown
     assert "rates 0.01" in shown
+
+
+def test_tensorboard_gets_every_score_and_rate(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from kerastl.training.tensorboard import FOLDER, TensorBoardLog
+
+    small_model().fit(
+        X, Y, epochs=2, verbose=0, callbacks=[TensorBoardLog(tmp_path, finished=0)], shuffle=False
+    )
+    read = EventAccumulator(str(tmp_path / FOLDER)).Reload()
+    assert read.Tags()["scalars"] == ["train/loss"]
+    assert [event.step for event in read.Scalars("train/loss")] == [1, 2]
+
+
+def test_tensorboard_that_is_not_installed_is_said(monkeypatch):
+    from kerastl.training import tensorboard
+
+    monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install \"kerastl\[tensorboard\]\""):
+        tensorboard.check_tensorboard()

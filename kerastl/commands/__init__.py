@@ -12,6 +12,7 @@ from kerastl.commands.backbones import backbones
 from kerastl.commands.blocks import blocks
 from kerastl.commands.compare import compare
 from kerastl.commands.evaluate import evaluate
+from kerastl.commands.find_rate import find_rate
 from kerastl.commands.plan import plan
 from kerastl.commands.predict import predict
 from kerastl.commands.run import run
@@ -33,5 +34,5 @@ def main() -> None:
         sys.path.append(os.getcwd())
 
 
-for command in (run, plan, backbones, blocks, evaluate, predict, compare):
+for command in (run, plan, find_rate, backbones, blocks, evaluate, predict, compare):
     main.add_command(command)

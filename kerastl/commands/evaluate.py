@@ -14,6 +14,7 @@ from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
 from kerastl.config import RunConfig
 from kerastl.results import CONFIG_FILE, model_file
+from kerastl.tasks import MULTI_LABEL, REGRESSION
 
 
 @click.command(short_help="Score a model on labelled images.")
@@ -57,20 +58,27 @@ def evaluate(
 def _evaluate(file: Path, config: RunConfig, safe_mode: bool) -> None:
     from kerastl import evaluation, training
     from kerastl.saving import load_model
+    from kerastl.scores import RegressionEvaluation
 
     classifier = load_model(file, safe_mode=safe_mode)
+    config = dataclasses.replace(
+        config,
+        multi_label=classifier.task == MULTI_LABEL,
+        regression=classifier.task == REGRESSION,
+    )
     images = training.load_images(config, classifier)
     evaluation.check_class_names(classifier.class_names, images.class_names)
     which, batches = _part(images)
     scores = evaluation.evaluate(classifier, batches, images.class_names)
-    count = len(scores.labels)
+    count = len(scores.truth if isinstance(scores, RegressionEvaluation) else scores.labels)
     click.echo(f"{config.data}, {which}: {count:,} images")
     if images.skipped:
         click.echo(f"{len(images.skipped)} broken images were left out.")
-    click.echo(f"accuracy {scores.accuracy:.4f}  loss {scores.loss:.4f}\n")
+    click.echo("  ".join(f"{name} {value:.4f}" for name, value in scores.scores.items()) + "\n")
     click.echo(scores.report())
-    click.echo("Confusion matrix (rows: true class, columns: predicted):\n")
-    click.echo(scores.confusion_table())
+    if isinstance(scores, evaluation.Evaluation):
+        click.echo("Confusion matrix (rows: true class, columns: predicted):\n")
+        click.echo(scores.confusion_table())
 
 
 def _part(images: Any) -> tuple[str, Any]:

@@ -21,10 +21,16 @@ from kerastl.config import RunConfig
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the options as settled, phases among them, to a config file to edit.",
 )
+@click.option(
+    "--preview",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw a contact sheet: training images as the first epochs would show them.",
+)
 @run_options
-def plan(config: RunConfig, overwrite: bool, config_out: Path | None) -> None:
+def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: Path | None) -> None:
     """Show what `kerastl run` with the same options would do, and do nothing."""
     from kerastl import config_file, training
+    from kerastl.data.preview import contact_sheet
 
     training.check_output(Path(config.output).expanduser(), overwrite=overwrite)
     prepared = training.prepare(
@@ -44,6 +50,9 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None) -> None:
     for number in range(len(prepared.phases)):
         click.echo("")
         _echo_phase(prepared, number)
+    if preview is not None:
+        contact_sheet(prepared.data).save(preview)
+        click.echo(f"\nContact sheet in {preview}", err=True)
     if config_out is not None:
         config_out.write_text(config_file.to_toml(settled), encoding="utf-8")
         click.echo(f"\nWritten to {config_out}: kerastl run --config {config_out}", err=True)

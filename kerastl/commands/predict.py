@@ -16,6 +16,7 @@ from kerastl.commands.failures import one_clear_line, sentence
 from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
 from kerastl.config import RunConfig
 from kerastl.results import CONFIG_FILE, model_file
+from kerastl.tasks import CLASSIFICATION, REGRESSION
 
 _BATCH_SIZE = 32
 
@@ -40,6 +41,8 @@ def predict(
 ) -> None:
     """Print the most probable classes of each IMAGE: files, folders or globs.
 
+    Of a regression, its numbers.
+
     MODEL is a run folder or a .keras file. A file that is no image is named on
     stderr, the others go on, and the exit code is 1.
     """
@@ -60,7 +63,9 @@ def predict(
             else:
                 readable.append((path, pixels))
         for path, ranked in _ranked(classifier, readable, top):
-            click.echo(_as_json(path, ranked) if as_json else _as_text(path, ranked))
+            click.echo(
+                _as_json(path, ranked, classifier.task) if as_json else _as_text(path, ranked)
+            )
     if broken:
         raise click.ClickException(f"{broken} of {len(paths)} files could not be read, see above.")
 
@@ -103,7 +108,7 @@ def _read(
 def _ranked(
     classifier: Any, images: Sequence[tuple[Path, Any]], top: int
 ) -> Iterator[tuple[Path, list[tuple[str, float]]]]:
-    """The `top` most probable classes of each image, best first."""
+    """The `top` most probable classes of each image, best first; of a regression its numbers."""
     if not images:
         return
     import numpy as np
@@ -111,17 +116,20 @@ def _ranked(
     from kerastl.evaluation import as_columns
 
     batch = np.stack([np.asarray(pixels) for _, pixels in images])
-    probabilities = as_columns(classifier.predict_on_batch(batch))
-    names = classifier.class_names or [str(index) for index in range(probabilities.shape[1])]
-    for (path, _), row in zip(images, probabilities, strict=True):
-        best = np.argsort(-row, kind="stable")[:top]
+    outputs = np.asarray(classifier.predict_on_batch(batch), dtype="float32")
+    is_regression = classifier.task == REGRESSION
+    columns = as_columns(outputs) if classifier.task == CLASSIFICATION else outputs
+    names = classifier.class_names or [str(index) for index in range(columns.shape[1])]
+    for (path, _), row in zip(images, columns, strict=True):
+        best = range(len(row)) if is_regression else np.argsort(-row, kind="stable")[:top]
         yield path, [(names[index], float(row[index])) for index in best]
 
 
-def _as_json(path: Path, ranked: Sequence[tuple[str, float]]) -> str:
-    predictions = [{"class": name, "probability": probability} for name, probability in ranked]
+def _as_json(path: Path, ranked: Sequence[tuple[str, float]], task: str) -> str:
+    what, how = ("name", "value") if task == REGRESSION else ("class", "probability")
+    predictions = [{what: name, how: value} for name, value in ranked]
     return json.dumps({"file": str(path), "predictions": predictions}, ensure_ascii=False)
 
 
 def _as_text(path: Path, ranked: Sequence[tuple[str, float]]) -> str:
-    return f"{path}: " + ", ".join(f"{name} {probability:.4f}" for name, probability in ranked)
+    return f"{path}: " + ", ".join(f"{name} {value:.4f}" for name, value in ranked)

@@ -110,7 +110,7 @@ def measure(folder: Path, backend: str) -> BackendRun:
         step_seconds=median,
         images_per_second=sizes[0] / median,
         peak_memory_mb=_peak_memory_mb(),
-        test_accuracy=scores.accuracy if scores else None,
+        test_accuracy=scores.scores.get("accuracy") if scores else None,
     )
 
 

@@ -15,8 +15,9 @@ from kerastl.data.arrays import array_data
 from kerastl.data.augmentation import Augmentation, ChangeImage, MixBatch
 from kerastl.data.batches import ImageDataset, collate_sound, default_num_workers, image_loader
 from kerastl.data.items import BrokenImage, ImageItems, SourceData
-from kerastl.data.ordering import SAMPLINGS, BalancedOrder, SeededOrder
+from kerastl.data.ordering import BalancedOrder, SeededOrder
 from kerastl.data.resizing import ImageSettings, ResizeMode
+from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
 from kerastl.data.specs import data_source, parse_data_spec
 from kerastl.data.splitting import check_fractions, random_split, stratified_split

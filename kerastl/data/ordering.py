@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Sampler
 
-SAMPLINGS = ("natural", "balanced")
-
 
 class SeededOrder(Sampler[int]):
     """A new order for every epoch.

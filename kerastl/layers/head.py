@@ -13,15 +13,16 @@ from kerastl.losses import keep_logits
 
 @keras.saving.register_keras_serializable(package="kerastl")
 class ClassificationHead(keras.layers.Layer):
-    """Pooled features to class probabilities.
+    """Pooled features to class probabilities, or to numbers.
 
-    Takes `(batch, features)`; gives `(batch, num_classes)` float32: softmax, or
-    a sigmoid where `num_classes` is 1.
+    Takes `(batch, features)`; gives `(batch, num_classes)` float32.
 
     Args:
         num_classes: Number of classes; 1 for one probability per image.
         hidden_units: Units of each hidden layer, ReLU between them.
         dropout: Rate of the dropout in front of every Dense layer.
+        activation: "softmax", "sigmoid" or "linear". None: a sigmoid where
+            `num_classes` is 1, else softmax.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class ClassificationHead(keras.layers.Layer):
         *,
         hidden_units: Sequence[int] = (),
         dropout: float = 0.0,
+        activation: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.activation = activation or ("sigmoid" if num_classes == 1 else "softmax")
         self.num_classes = num_classes
         self.hidden_units = tuple(hidden_units)
         self.dropout = dropout
@@ -61,8 +64,7 @@ class ClassificationHead(keras.layers.Layer):
         logits = self.logits_of(features, training=bool(training) and self.trainable)
         # Keras's activations keep the logits on the tensor they return, from
         # which `kerastl.losses` takes the loss without rounding.
-        activation = "sigmoid" if self.num_classes == 1 else "softmax"
-        probabilities = keras.activations.get(activation)(logits)
+        probabilities = keras.activations.get(self.activation)(logits)
         keep_logits(probabilities, logits)
         return probabilities
 
@@ -89,4 +91,5 @@ class ClassificationHead(keras.layers.Layer):
             "num_classes": self.num_classes,
             "hidden_units": list(self.hidden_units),
             "dropout": self.dropout,
+            "activation": self.activation,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -85,3 +86,12 @@ def storage_type(dtype: str) -> np.dtype[Any]:
 def as_list(values: Any) -> list[Any]:
     """What passes a boundary as a list: most networks have one tensor there."""
     return list(values) if isinstance(values, list | tuple) else [values]
+
+
+def no_gradients() -> contextlib.AbstractContextManager[Any]:
+    """Within the block, torch keeps nothing for gradients; the others keep none anyway."""
+    if keras.backend.backend() != "torch":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.no_grad()

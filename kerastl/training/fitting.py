@@ -14,6 +14,7 @@ from kerastl.phases import Phase
 from kerastl.training.folder import held_files, remove_if_empty
 from kerastl.training.keeping import BestEpoch, GoOnFrom, KeepEpochs, OrderOfEpoch
 from kerastl.training.preparing import PreparedRun, begin_phase, phase_lines
+from kerastl.training.tensorboard import TensorBoardLog
 
 # Scores of which more is better; of the others less is.
 _MORE_IS_BETTER = ("accuracy", "auc", "precision", "recall", "f1")
@@ -107,6 +108,8 @@ class Training:
         finished = len(keep.epochs)
         watchers = [keep.best] if keep.best else []
         watchers += [keep, OrderOfEpoch(data), *shown.watchers(config.batch_size)]
+        if config.tensorboard:
+            watchers.append(TensorBoardLog(self._folder, finished=finished))
         if self._resume is not None:
             watchers.append(GoOnFrom(self._resume))
             self._resume = None

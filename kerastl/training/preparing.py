@@ -16,10 +16,14 @@ from kerastl.backbones.base import Resizing
 from kerastl.classifier import ImageClassifier
 from kerastl.config import RunConfig
 from kerastl.data import load_data, suggested_image_size
+from kerastl.data.augmentation import Augmentation
+from kerastl.losses import Accuracy, loss_of
 from kerastl.phases import Phase, as_options, phases_of
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheWishes
 from kerastl.rates import block_optimizer
+from kerastl.tasks import CLASSIFICATION
+from kerastl.training.tensorboard import check_tensorboard
 
 Echo = Callable[[str], None]
 _SGD_MOMENTUM = 0.9
@@ -57,6 +61,8 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
             instead of downloaded.
     """
     _check_backend(config)
+    if config.tensorboard:
+        check_tensorboard()
     _seed(config.seed)
     echo(f"Backbone {config.backbone}")
     weights = _weights_for_plan(config) if only_plan else config.weights
@@ -75,13 +81,19 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
             hidden_units=config.hidden_units,
             resize=config.resize,
             class_names=data.class_names,
+            task=config.task,
         )
     phases = phases_of(
         config, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
     )
     prepared = PreparedRun(_resolved(config, model, phases), data, model, phases)
     _freeze(model, phases[0])
-    model.compile(optimizer=_optimizer(config), learning_rate=_rates(prepared, phases[0]))
+    model.compile(
+        optimizer=_optimizer(config),
+        learning_rate=_rates(prepared, phases[0]),
+        loss=loss_of(config.task, label_smoothing=config.label_smoothing, focal=config.focal),
+        metrics=[Accuracy()] if config.task == CLASSIFICATION else None,
+    )
     return prepared
 
 
@@ -161,6 +173,9 @@ def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | 
         skip_broken=config.skip_broken,
         num_workers=config.workers,
         progress=True,
+        task=config.task,
+        augment=Augmentation(config.augment, config.flip, config.mixup, config.cutmix),
+        sampling=config.sampling,
     )
 
 

@@ -150,7 +150,7 @@ def _test(prepared: PreparedRun) -> dict[str, float]:
     if prepared.data.test is None:
         return {}
     scores = evaluation.evaluate(prepared.model, prepared.data.test, prepared.data.class_names)
-    return {"accuracy": scores.accuracy, "loss": scores.loss}
+    return scores.scores
 
 
 @contextmanager
