@@ -47,6 +47,7 @@ class ImageClassifier(keras.Model):
             by itself (VGG, ViT, ConvNeXt) takes "avg" only, and gets none.
         dropout: Rate in front of each Dense layer of the head.
         hidden_units: Units of hidden layers of the head.
+        temperature: What the logits are divided by; `kerastl.calibrate` sets it.
         blocks: For an `nn.Module`: block name -> path of its first module.
         preprocessing: From pixels to the backbone's input. None: the weights' own.
         resizing: The weights' evaluation resize, kept for whoever reads image
@@ -79,6 +80,7 @@ class ImageClassifier(keras.Model):
         pooling: str | None = "avg",
         dropout: float = 0.0,
         hidden_units: Sequence[int] = (),
+        temperature: float = 1.0,
         blocks: Mapping[str, str | Sequence[str]] | None = None,
         preprocessing: Preprocessing | None = None,
         resizing: Resizing | None = None,
@@ -93,7 +95,11 @@ class ImageClassifier(keras.Model):
         scaler = ImagePreprocessing(preprocessing, name="preprocessing")
         block_layers = [as_layer(part) for part in built.parts]
         head = ClassificationHead(
-            num_classes, hidden_units=hidden_units, dropout=dropout, name=HEAD
+            num_classes,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            temperature=temperature,
+            name=HEAD,
         )
         # === Functional graph ===
         inputs = keras.Input((built.image_size, built.image_size, 3), name="images")
