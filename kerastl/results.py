@@ -15,7 +15,12 @@ MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.toml"
 HISTORY_FILE = "history.csv"
 METRICS_FILE = "metrics.json"
+REPORT_FILE = "report.html"
+CARD_FILE = "README.md"
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE)
+REPORT_FILES = (REPORT_FILE, CARD_FILE)
+"""Of a finished run. A README.md alone is no sign of one: any folder may have
+it, and `kerastl.report` leaves one alone that it did not write."""
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,10 @@ class ImageDataset(Dataset[tuple[np.ndarray, int] | None]):
     def __len__(self) -> int:
         return len(self._indices)
 
+    def name(self, index: int) -> str:
+        """Path of an image's file, or what else its source calls it."""
+        return self._items.name(int(self._indices[index]))
+
     def fingerprint(self) -> str:
         """A digest of the images, their order, their size and their labels."""
         digest = hashlib.blake2b(repr(self._settings).encode(), digest_size=16)
@@ -96,7 +100,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, int] | None]):
         return [self._broken_image(int(index)) for index in torch.nonzero(self.broken)]
 
     def _broken_image(self, index: int) -> BrokenImage:
-        name = Path(self._items.name(int(self._indices[index])))
+        name = Path(self.name(index))
         try:
             self._pixels(index)
         except Exception as error:
