@@ -18,10 +18,12 @@ from kerastl.report.contents import Example, ReportContents
 
 # Beyond this many classes the matrix is a picture without numbers.
 _MOST_CLASSES_IN_TABLE = 30
+# Up to here another table has room beside it.
+_MOST_CLASSES_BESIDE = 10
 # Names of this many characters stand above their column without being turned.
 _SHORT = 3
 # Beyond this many rows a table is folded away.
-_MOST_OPEN_ROWS = 40
+_MOST_OPEN_ROWS = 25
 _MOST_CONFUSIONS = 10
 _MOST_METRICS = 4
 _HEAT_LEVELS = 10
@@ -118,9 +120,10 @@ def readable_option(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={each}" for key, each in value.items()) or "none"
+        return ", ".join(f"{key}={readable_option(each)}" for key, each in value.items()) or "none"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return ", ".join(map(str, value)) or "none"
+        between = "; " if any(isinstance(each, Mapping) for each in value) else ", "
+        return between.join(map(readable_option, value)) or "none"
     return "none" if value is None else str(value)
 
 
@@ -173,6 +176,7 @@ def _scored(scores: Evaluation) -> dict[str, Any]:
         "class_scores": class_scores(scores),
         "confusions": confusions(scores),
         "num_mistakes": int((scores.predicted != scores.labels).sum()),
+        "wide_matrix": _MOST_CLASSES_BESIDE < len(matrix) <= _MOST_CLASSES_IN_TABLE,
         "short_names": max(map(len, scores.class_names)) <= _SHORT,
         "matrix": _matrix_rows(scores.class_names, matrix) if in_table else None,
         "matrix_chart": None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
-from kerastl import config as configs
 from kerastl.evaluation import Evaluation
 from kerastl.report import model_card
 from kerastl.report.contents import ReportContents, gather
@@ -45,15 +45,17 @@ def write_report(
         What the two say.
 
     Raises:
-        OSError: If a file cannot be written.
+        OSError: If a file cannot be read or written.
     """
-    settings, rows = folder / CONFIG_FILE, folder / HISTORY_FILE
+    # As it stands there: the report says it and checks nothing.
+    settings = tomllib.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    rows = folder / HISTORY_FILE
     contents = gather(
         model,
         data,
         results=results,
         history=load_history(folder) if rows.is_file() else [],
-        config=configs.read(settings),
+        config=settings,
         test_scores=test_scores,
     )
     _write(folder / REPORT_FILE, page(contents))
