@@ -124,6 +124,22 @@ def test_an_example_is_the_image_that_was_scored():
         assert (everything == example.pixels).all(axis=(1, 2, 3)).sum() == 1
 
 
+def test_broken_images_that_were_left_out_do_not_shift_the_examples(monkeypatch):
+    class WithABrokenOne:
+        broken = np.array([False, True, False])
+
+        def __getitem__(self, index):
+            return np.full((4, 4, 3), index, "uint8"), 0
+
+        def name(self, index):
+            return f"/somewhere/cats/{index}.png"
+
+    monkeypatch.setattr(contents, "_heats", lambda *given: (None, ""))
+    scores = evaluation.Evaluation("ab", np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    (example,), _ = contents._examples(None, WithABrokenOne(), scores, [1])
+    assert (example.name, example.predicted, int(example.pixels[0, 0, 0])) == ("cats/2.png", "b", 2)
+
+
 def test_scores_that_are_known_are_not_computed_again(monkeypatch):
     model, data, measured = made()
     scores = evaluation.evaluate(model, data.test, data.class_names)
