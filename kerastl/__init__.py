@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kerastl import schedules
     from kerastl.backbones.registry import list_backbones
     from kerastl.blocks import Block
+    from kerastl.calibration import calibrate
     from kerastl.classifier import ImageClassifier
     from kerastl.data import load_data
     from kerastl.saving import load_model
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Block",
     "ImageClassifier",
+    "calibrate",
     "layerwise_decay",
     "list_backbones",
     "load_data",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "Block": "kerastl.blocks",
     "ImageClassifier": "kerastl.classifier",
+    "calibrate": "kerastl.calibration",
     "layerwise_decay": "kerastl.schedules",
     "list_backbones": "kerastl.backbones.registry",
     "load_data": "kerastl.data",

@@ -10,6 +10,8 @@ import keras
 from kerastl.backbones.base import Backbone
 from kerastl.errors import ConversionError, reason_of
 
+_RESIZE_MODES = ("crop", "squash", "pad")
+
 
 def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) -> None:
     """Refuse a head that cannot be built.
@@ -26,6 +28,32 @@ def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) ->
     if any(units < 1 for units in hidden_units):
         raise ValueError(
             f"`hidden_units` must be positive. Received: hidden_units={tuple(hidden_units)}."
+        )
+
+
+def checked_class_names(names: Sequence[str], num_classes: int) -> tuple[str, ...]:
+    """The names, once they are known to be as many as the classes.
+
+    Raises:
+        ValueError: If they are not.
+    """
+    if num_classes > 1 and len(names) != num_classes:
+        raise ValueError(
+            f"`class_names` must have one name per class. Received: {len(names)} names "
+            f"with num_classes={num_classes}."
+        )
+    return tuple(names)
+
+
+def check_resize(mode: str) -> None:
+    """Refuse a way to bring images to size that does not exist.
+
+    Raises:
+        ValueError: If so.
+    """
+    if mode not in _RESIZE_MODES:
+        raise ValueError(
+            f"`resize` must be one of {', '.join(_RESIZE_MODES)}. Received: resize={mode!r}."
         )
 
 

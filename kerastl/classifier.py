@@ -9,7 +9,14 @@ from typing import Any
 import keras
 
 from kerastl import fitting, rates, saving
-from kerastl.assembly import as_layer, check_head, connect, pooling_layer
+from kerastl.assembly import (
+    as_layer,
+    check_head,
+    check_resize,
+    checked_class_names,
+    connect,
+    pooling_layer,
+)
 from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
 from kerastl.blocks import HEAD, Block, select
@@ -19,8 +26,6 @@ from kerastl.prefix import caching
 from kerastl.prefix.boundary import layers_after, no_gradients, run_layers
 from kerastl.prefix.decision import CacheLimits, CacheWishes
 from kerastl.tasks import CLASSIFICATION, task_of
-
-_RESIZE_MODES = ("crop", "squash", "pad")
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -47,6 +52,7 @@ class ImageClassifier(keras.Model):
             by itself (VGG, ViT, ConvNeXt) takes "avg" only, and gets none.
         dropout: Rate in front of each Dense layer of the head.
         hidden_units: Units of hidden layers of the head.
+        temperature: What the logits are divided by; `kerastl.calibrate` sets it.
         blocks: For an `nn.Module`: block name -> path of its first module.
         preprocessing: From pixels to the backbone's input. None: the weights' own.
         resizing: The weights' evaluation resize, kept for whoever reads image
@@ -82,6 +88,7 @@ class ImageClassifier(keras.Model):
         pooling: str | None = "avg",
         dropout: float = 0.0,
         hidden_units: Sequence[int] = (),
+        temperature: float = 1.0,
         blocks: Mapping[str, str | Sequence[str]] | None = None,
         preprocessing: Preprocessing | None = None,
         resizing: Resizing | None = None,
@@ -102,6 +109,7 @@ class ImageClassifier(keras.Model):
             hidden_units=hidden_units,
             dropout=dropout,
             activation=activation,
+            temperature=temperature,
             name=HEAD,
         )
         # === Functional graph ===
@@ -132,16 +140,9 @@ class ImageClassifier(keras.Model):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "class_names" and value is not None:
-            value = tuple(value)
-            if self.num_classes > 1 and len(value) != self.num_classes:
-                raise ValueError(
-                    f"`class_names` must have one name per class. Received: {len(value)} names "
-                    f"with num_classes={self.num_classes}."
-                )
-        if name == "resize" and value not in _RESIZE_MODES:
-            raise ValueError(
-                f"`resize` must be one of {', '.join(_RESIZE_MODES)}. Received: resize={value!r}."
-            )
+            value = checked_class_names(value, self.num_classes)
+        if name == "resize":
+            check_resize(value)
         super().__setattr__(name, value)
 
     @property

@@ -147,6 +147,9 @@ class RunConfig:
         None, "Processes that read images (default: by data and cores).", minimum=0
     )
     seed: int = _option(0, "Seed of the split, the order and the head's first weights.", minimum=0)
+    calibrate: bool = _option(
+        False, "Fit a temperature on the validation images, so that probabilities can be believed."
+    )
     tensorboard: bool = _option(False, "Write scores and rates for TensorBoard into the folder.")
     output: str = _option("kerastl-run", "Folder for the model and the results.")
 
@@ -172,6 +175,11 @@ class RunConfig:
             )
         if self.multi_label and self.regression:
             raise ValueError("`multi_label` must be left out with `regression`. Leave one out.")
+        if self.calibrate and self.task != CLASSIFICATION:
+            raise ValueError(
+                "`calibrate` must be left out with `multi_label` or `regression`: one temperature "
+                "is for images of one class each. Received: calibrate=True."
+            )
         if self.class_weight and self.task != CLASSIFICATION:
             raise ValueError(
                 "`class_weight` must be left out with `multi_label` or `regression`, where an "

@@ -96,19 +96,29 @@ def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> 
     Raises:
         ValueError: If there is no image.
     """
-    labels, outputs = [], []
-    for images, truth in batches:
-        outputs.append(np.asarray(model.predict_on_batch(np.asarray(images)), dtype="float32"))
-        labels.append(np.asarray(truth))
-    if not labels:
-        raise ValueError("`batches` must hold images. Received: none. Name data with images in it.")
-    truth, given = np.concatenate(labels), np.concatenate(outputs)
+    truth, given = _labels_and_outputs(model, batches)
     task = getattr(model, "task", CLASSIFICATION)
     if task == MULTI_LABEL:
         return MultiLabelEvaluation(class_names, truth, given)
     if task == REGRESSION:
         return RegressionEvaluation(class_names, truth, given)
     return Evaluation(class_names, truth.reshape(-1), as_columns(given))
+
+
+def classified(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> Evaluation:
+    """As `evaluate`, for a model of one class per image."""
+    truth, given = _labels_and_outputs(model, batches)
+    return Evaluation(class_names, truth.reshape(-1), as_columns(given))
+
+
+def _labels_and_outputs(model: Any, batches: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    labels, outputs = [], []
+    for images, truth in batches:
+        outputs.append(np.asarray(model.predict_on_batch(np.asarray(images)), dtype="float32"))
+        labels.append(np.asarray(truth))
+    if not labels:
+        raise ValueError("`batches` must hold images. Received: none. Name data with images in it.")
+    return np.concatenate(labels), np.concatenate(outputs)
 
 
 def as_columns(outputs: Any) -> np.ndarray:

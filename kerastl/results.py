@@ -20,6 +20,11 @@ PHASE = "phase"
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
+REPORT_FILE = "report.html"
+CARD_FILE = "README.md"
+REPORT_FILES = (REPORT_FILE, CARD_FILE)
+"""Of a finished run. A README.md alone is no sign of one: any folder may have
+it, and `kerastl.report` leaves one alone that it did not write."""
 
 
 @dataclass(frozen=True)

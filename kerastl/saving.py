@@ -86,6 +86,7 @@ def config_of(model: Any) -> dict[str, Any]:
         "pooling": model.pooling,
         "dropout": head.dropout,
         "hidden_units": list(head.hidden_units),
+        "temperature": head.temperature,
         "preprocessing": asdict(model.preprocessing),
         "resizing": asdict(model.resizing),
         "resize": model.resize,

@@ -81,7 +81,7 @@ def test_a_run_prints_results_to_stdout_and_progress_to_stderr(finished):
 
 def test_a_run_folder_holds_the_four_files(finished):
     folder, _ = finished
-    expected = set(results.RUN_FILES) - {results.CHECKPOINT_FILE}  # for a run that was stopped
+    expected = {*results.RUN_FILES, *results.REPORT_FILES} - {results.CHECKPOINT_FILE}
     assert {path.name for path in folder.iterdir()} == expected
     measured = results.load_metrics(folder)
     assert set(measured.test) == {"accuracy", "loss"}
@@ -327,3 +327,22 @@ def test_a_backend_that_is_not_installed_is_one_sentence():
 )
 def test_every_error_has_a_sentence(error, text):
     assert sentence(error) == text
+
+
+def test_evaluate_writes_the_report_of_a_run_again(finished):
+    folder, _ = finished
+    (folder / results.REPORT_FILE).unlink(missing_ok=True)
+    done = kerastl("evaluate", folder, "--report")
+    assert done.exit_code == 0, done.output
+    assert f"Saved {folder / results.REPORT_FILE}" in done.stdout
+    html = (folder / results.REPORT_FILE).read_text(encoding="utf-8")
+    assert "bundled:efficientnet_lite0 on digits" in html
+    assert all((folder / name).is_file() for name in results.REPORT_FILES)
+
+
+@pytest.mark.parametrize("other", [("--data", "digits"), ()])
+def test_a_report_is_of_a_runs_own_images(finished, tmp_path, other):
+    folder, _ = finished
+    done = kerastl("evaluate", folder if other else tmp_path, "--report", *other)
+    assert done.exit_code == 2
+    assert "--report is for a finished run" in done.output

@@ -40,8 +40,6 @@ def compare(config: RunConfig, overwrite: bool, backends: str, strict: bool) -> 
         config, names, echo=lambda line: click.echo(line, err=True), overwrite=overwrite
     )
     click.echo(report.table(found.runs, found.differences))
-    if not found.has_plot:
-        click.echo('No plot: it needs matplotlib. Run `pip install "kerastl[compare]"`.', err=True)
     click.echo(f"Saved in {config.output}")
     if found.failed:
         raise click.ClickException(f"{', '.join(found.failed)} did not finish, see above.")

@@ -13,8 +13,8 @@ from kerastl import config_file
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
 from kerastl.config import RunConfig
-from kerastl.results import CONFIG_FILE, model_file
-from kerastl.tasks import MULTI_LABEL, REGRESSION
+from kerastl.results import CONFIG_FILE, METRICS_FILE, REPORT_FILE, load_metrics, model_file
+from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 
 @click.command(short_help="Score a model on labelled images.")
@@ -23,6 +23,7 @@ from kerastl.tasks import MULTI_LABEL, REGRESSION
 @click.option("--data", help="Labelled images (default: those of the run).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
 @click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
+@click.option("--report", is_flag=True, help=f"Write the run's {REPORT_FILE} and model card anew.")
 @backend_option
 @safe_mode_option
 def evaluate(
@@ -30,6 +31,7 @@ def evaluate(
     data: str | None,
     batch_size: int | None,
     skip_broken: bool,
+    report: bool,
     backend: str | None,
     safe_mode: bool,
 ) -> None:
@@ -38,6 +40,8 @@ def evaluate(
     MODEL is a run folder or a .keras file. The images are the test part of the
     data, split as in the run; all images where the data has no test part.
     """
+    if report and (data is not None or not (model / METRICS_FILE).is_file()):
+        raise click.UsageError("--report is for a finished run's folder, and its own --data.")
     file = model_file(model)
     settings = model / CONFIG_FILE
     of_run = config_file.read(settings) if model.is_dir() and settings.is_file() else {}
@@ -52,15 +56,17 @@ def evaluate(
         skip_broken=skip_broken or config.skip_broken,
     )
     choose_backend(backend_of(model, backend))
-    _evaluate(file, config, safe_mode)
+    _evaluate(file, config, safe_mode, report_in=model if report else None)
 
 
-def _evaluate(file: Path, config: RunConfig, safe_mode: bool) -> None:
+def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
     from kerastl import evaluation, training
     from kerastl.saving import load_model
     from kerastl.scores import RegressionEvaluation
 
     classifier = load_model(file, safe_mode=safe_mode)
+    if report_in is not None and classifier.task != CLASSIFICATION:
+        raise click.UsageError("--report is for a model of one class per image.")
     config = dataclasses.replace(
         config,
         multi_label=classifier.task == MULTI_LABEL,
@@ -79,6 +85,17 @@ def _evaluate(file: Path, config: RunConfig, safe_mode: bool) -> None:
     if isinstance(scores, evaluation.Evaluation):
         click.echo("Confusion matrix (rows: true class, columns: predicted):\n")
         click.echo(scores.confusion_table())
+    if report_in is not None and isinstance(scores, evaluation.Evaluation):
+        from kerastl.report import write_report
+
+        write_report(
+            report_in,
+            classifier,
+            data=images,
+            results=load_metrics(report_in),
+            test_scores=scores if images.test is not None else None,
+        )
+        click.echo(f"Saved {report_in / REPORT_FILE}")
 
 
 def _part(images: Any) -> tuple[str, Any]:

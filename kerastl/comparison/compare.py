@@ -32,12 +32,10 @@ class Comparison:
     Attributes:
         runs: One per backend, in the order asked for.
         differences: Of each backend that finished from the first that did.
-        has_plot: Whether a picture could be drawn.
     """
 
     runs: Sequence[BackendRun]
     differences: Mapping[str, Difference]
-    has_plot: bool
 
     @property
     def failed(self) -> list[str]:
@@ -91,11 +89,11 @@ def compare(
         echo(f"{backend}: {runs[-1].error or 'done'}")
     differences = _differences(runs, folder)
     report.save_json(folder, runs, differences)
-    has_plot = report.save_plot(folder, runs)
+    report.save_plot(folder, runs)
     for backend in backends:
         (folder / f"{backend}.npz").unlink(missing_ok=True)
     (folder / START_WEIGHTS).unlink(missing_ok=True)
-    return Comparison(runs, differences, has_plot)
+    return Comparison(runs, differences)
 
 
 def _run(config: RunConfig, folder: Path) -> BackendRun:

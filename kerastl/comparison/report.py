@@ -68,12 +68,10 @@ def save_json(
     write_json(folder / JSON_FILE, values)
 
 
-def save_plot(folder: Path, runs: Sequence[BackendRun]) -> bool:
-    """Draw the loss of each step and the time of a step; whether matplotlib is there to do it."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
+def save_plot(folder: Path, runs: Sequence[BackendRun]) -> None:
+    """Draw the loss of each step and the time of a step."""
+    from matplotlib.figure import Figure
+
     done = [run for run in runs if run.error is None]
     figure = Figure(figsize=(11, 4), layout="constrained")
     losses, times = figure.subplots(1, 2, width_ratios=(2, 1))
@@ -88,7 +86,6 @@ def save_plot(folder: Path, runs: Sequence[BackendRun]) -> bool:
     times.bar_label(bars, fmt="%.0f")
     times.set(ylabel="milliseconds", title="Median step")
     figure.savefig(folder / PLOT_FILE, dpi=120)
-    return True
 
 
 def _row(run: BackendRun, difference: Difference | None) -> list[str]:

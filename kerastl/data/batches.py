@@ -74,6 +74,10 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
     def __len__(self) -> int:
         return len(self._indices)
 
+    def name(self, index: int) -> str:
+        """Path of an image's file, or what else its source calls it."""
+        return self._items.name(int(self._indices[index]))
+
     def fingerprint(self) -> str:
         """A digest of the images, their order, their size and their labels."""
         digest = hashlib.blake2b(repr(self._settings).encode(), digest_size=16)
@@ -106,7 +110,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         return [self._broken_image(int(index)) for index in torch.nonzero(self.broken)]
 
     def _broken_image(self, index: int) -> BrokenImage:
-        name = Path(self._items.name(int(self._indices[index])))
+        name = Path(self.name(index))
         try:
             self._pixels(index)
         except Exception as error:

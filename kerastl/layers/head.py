@@ -23,6 +23,12 @@ class ClassificationHead(keras.layers.Layer):
         dropout: Rate of the dropout in front of every Dense layer.
         activation: "softmax", "sigmoid" or "linear". None: a sigmoid where
             `num_classes` is 1, else softmax.
+        temperature: What the logits are divided by, in training as well, so
+            that `fit`, `predict` and the saved file agree. It changes how sure
+            the probabilities are and not which class comes first.
+
+    Raises:
+        ValueError: If the temperature is not above 0.
     """
 
     def __init__(
@@ -32,13 +38,20 @@ class ClassificationHead(keras.layers.Layer):
         hidden_units: Sequence[int] = (),
         dropout: float = 0.0,
         activation: str | None = None,
+        temperature: float = 1.0,
         **kwargs: Any,
     ) -> None:
+        if not 0 < temperature < float("inf"):
+            raise ValueError(
+                f"`temperature` must be above 0. Received: temperature={temperature}. "
+                "1.0 leaves the logits as they are."
+            )
         super().__init__(**kwargs)
         self.activation = activation or ("sigmoid" if num_classes == 1 else "softmax")
         self.num_classes = num_classes
         self.hidden_units = tuple(hidden_units)
         self.dropout = dropout
+        self.temperature = temperature
         self.stochastic = True
         self.hidden = [
             keras.layers.Dense(units, activation="relu", name=f"hidden{i}")
@@ -62,6 +75,8 @@ class ClassificationHead(keras.layers.Layer):
 
     def call(self, features: Any, training: bool | None = None) -> Any:
         logits = self.logits_of(features, training=bool(training) and self.trainable)
+        if self.temperature != 1.0:
+            logits = logits / self.temperature
         # Keras's activations keep the logits on the tensor they return, from
         # which `kerastl.losses` takes the loss without rounding.
         probabilities = keras.activations.get(self.activation)(logits)
@@ -69,7 +84,11 @@ class ClassificationHead(keras.layers.Layer):
         return probabilities
 
     def logits_of(self, features: Any, *, training: bool) -> Any:
-        """What the probabilities are made of, `(batch, num_classes)` float32."""
+        """What the probabilities are made of, before the temperature.
+
+        Returns:
+            `(batch, num_classes)` float32.
+        """
         for index, layer in enumerate((*self.hidden, self.logits)):
             if self.dropouts and self.stochastic:
                 features = self.dropouts[index](features, training=training)
@@ -92,4 +111,5 @@ class ClassificationHead(keras.layers.Layer):
             "hidden_units": list(self.hidden_units),
             "dropout": self.dropout,
             "activation": self.activation,
+            "temperature": self.temperature,
         }

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from kerastl.results import CHECKPOINT_FILE, RUN_FILES
+from kerastl.results import CHECKPOINT_FILE, REPORT_FILE, RUN_FILES
 
 # A weight and Adam's two moments, float32.
 _BYTES_PER_PARAMETER = 12
@@ -42,7 +42,7 @@ def check_output(folder: Path, *, overwrite: bool) -> None:
 
 def held_files(folder: Path) -> list[str]:
     """What a folder holds of a run."""
-    return [name for name in RUN_FILES if (folder / name).exists()]
+    return [name for name in (*RUN_FILES, REPORT_FILE) if (folder / name).exists()]
 
 
 def check_space(folder: Path, *, num_parameters: int) -> None:

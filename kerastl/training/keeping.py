@@ -11,6 +11,7 @@ import numpy as np
 
 from kerastl import checkpoints
 from kerastl.checkpoints import Checkpoint, Progress
+from kerastl.report import remove_report
 from kerastl.results import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -121,6 +122,7 @@ class KeepEpochs(keras.callbacks.Callback):
             self.save_model()
         if not self.epochs:
             (self._folder / METRICS_FILE).unlink(missing_ok=True)
+            remove_report(self._folder)
             write_whole(
                 self._folder / CONFIG_FILE,
                 lambda path: path.write_text(self._config, encoding="utf-8"),

@@ -72,6 +72,11 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         backbone = registry.build(config.backbone, weights=weights, image_size=size)
     echo(f"Data {config.data}")
     data = _load(config, backbone.image_size, backbone.resizing)
+    if config.calibrate and data.validation is None:
+        raise ValueError(
+            "`calibrate` must have validation images. Received: validation_split=0 and data "
+            "without a validation part. Raise the split, or leave it out."
+        )
     with _precision(config.precision):
         model = ImageClassifier(
             backbone,

@@ -11,11 +11,15 @@ from pathlib import Path
 import keras
 
 from kerastl import checkpoints, config_file, evaluation, results
+from kerastl.calibration import calibrate
 from kerastl.checkpoints import Checkpoint
 from kerastl.config import RunConfig
-from kerastl.errors import TrainingDivergedError
+from kerastl.errors import TrainingDivergedError, reason_of
+from kerastl.evaluation import AnyEvaluation, Evaluation
 from kerastl.interrupts import noticing_ctrl_c
+from kerastl.report import write_report
 from kerastl.results import CHECKPOINT_FILE, METRICS_FILE, RunResults
+from kerastl.tasks import CLASSIFICATION
 from kerastl.training.fitting import Training
 from kerastl.training.folder import check_output, check_space
 from kerastl.training.keeping import StopOnCtrlC
@@ -107,13 +111,16 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
     check_space(folder, num_parameters=prepared.model.count_params())
     seconds = {"prepare": time.perf_counter() - started}
     training = Training(prepared, folder, resume)
-    test: Mapping[str, float] = {}
+    scores: AnyEvaluation | None = None
     diverged, completed = None, False
     try:
         with _timed(seconds, "fit"):
             training.fit(shown)
+        if config.calibrate:
+            _calibrate(prepared, shown.echo)
+            training.keep.save_model()
         with _timed(seconds, "test"):
-            test = _test(prepared)
+            scores = _test(prepared)
         completed = True
     except TrainingDivergedError as error:
         diverged = error
@@ -123,10 +130,12 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
             raise
         shown.echo("")
     epochs = training.keep.epochs
+    test = scores.scores if scores else {}
     measured = _results(prepared, epochs, test=test, seconds=seconds, completed=completed)
     if epochs:
         results.save_metrics(folder, measured)
     if completed:
+        _report(folder, prepared, measured, scores, shown.echo)
         training.keep.remove_checkpoint()
     training.leave_nothing_empty()
     if diverged is not None:
@@ -146,11 +155,41 @@ def _kept(config: RunConfig, measured: RunResults) -> str:
     return f"Kept in {config.output}: the model after {measured.epochs} finished epochs."
 
 
-def _test(prepared: PreparedRun) -> dict[str, float]:
+def _calibrate(prepared: PreparedRun, echo: Echo) -> None:
+    done = calibrate(prepared.model, prepared.data.validation)
+    echo(
+        f"Calibrated with the temperature {done.temperature:.3f}: calibration error on the "
+        f"validation images {done.error_before:.4f} before, {done.error_after:.4f} after"
+    )
+
+
+def _test(prepared: PreparedRun) -> AnyEvaluation | None:
     if prepared.data.test is None:
-        return {}
-    scores = evaluation.evaluate(prepared.model, prepared.data.test, prepared.data.class_names)
-    return scores.scores
+        return None
+    return evaluation.evaluate(prepared.model, prepared.data.test, prepared.data.class_names)
+
+
+def _report(
+    folder: Path,
+    prepared: PreparedRun,
+    measured: RunResults,
+    scores: AnyEvaluation | None,
+    echo: Echo,
+) -> None:
+    """Write the report and the model card; the run is whole without them."""
+    if prepared.config.task != CLASSIFICATION:
+        echo("No report: it is for images of one class each.")
+        return
+    try:
+        write_report(
+            folder,
+            prepared.model,
+            data=prepared.data,
+            results=measured,
+            test_scores=scores if isinstance(scores, Evaluation) else None,
+        )
+    except Exception as error:
+        echo(f"No report: {reason_of(error)}")
 
 
 @contextmanager
