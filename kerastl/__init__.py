@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from kerastl.blocks import Block
     from kerastl.classifier import ImageClassifier
     from kerastl.data import load_data
+    from kerastl.exporting.export import export_model
     from kerastl.saving import load_model
     from kerastl.schedules import layerwise_decay
 
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Block",
     "ImageClassifier",
+    "export_model",
     "layerwise_decay",
     "list_backbones",
     "load_data",
@@ -37,6 +39,7 @@ __all__ = [
 _HOMES = {
     "Block": "kerastl.blocks",
     "ImageClassifier": "kerastl.classifier",
+    "export_model": "kerastl.exporting.export",
     "layerwise_decay": "kerastl.schedules",
     "list_backbones": "kerastl.backbones.registry",
     "load_data": "kerastl.data",

@@ -11,7 +11,9 @@ import kerastl
 from kerastl.commands.backbones import backbones
 from kerastl.commands.blocks import blocks
 from kerastl.commands.compare import compare
+from kerastl.commands.embed import embed
 from kerastl.commands.evaluate import evaluate
+from kerastl.commands.export import export
 from kerastl.commands.plan import plan
 from kerastl.commands.predict import predict
 from kerastl.commands.run import run
@@ -33,5 +35,5 @@ def main() -> None:
         sys.path.append(os.getcwd())
 
 
-for command in (run, plan, backbones, blocks, evaluate, predict, compare):
+for command in (run, plan, backbones, blocks, evaluate, predict, embed, export, compare):
     main.add_command(command)

@@ -9,11 +9,17 @@ from typing import Any
 
 import click
 
-from kerastl import config as configs
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
+from kerastl.commands.model_data import data_config
+from kerastl.commands.options import (
+    backend_of,
+    backend_option,
+    choose_backend,
+    safe_mode_option,
+    skip_broken_option,
+)
 from kerastl.config import RunConfig
-from kerastl.results import CONFIG_FILE, model_file
+from kerastl.results import model_file
 
 
 @click.command(short_help="Score a model on labelled images.")
@@ -21,7 +27,7 @@ from kerastl.results import CONFIG_FILE, model_file
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", help="Labelled images (default: those of the run).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
-@click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
+@skip_broken_option
 @backend_option
 @safe_mode_option
 def evaluate(
@@ -38,13 +44,9 @@ def evaluate(
     data, split as in the run; all images where the data has no test part.
     """
     file = model_file(model)
-    settings = model / CONFIG_FILE
-    of_run = configs.read(settings) if model.is_dir() and settings.is_file() else {}
-    if data is None and "data" not in of_run:
+    config = data_config(model, data)
+    if config is None:
         raise click.UsageError("Say which images: --data SPEC. Only a run folder knows its own.")
-    config = RunConfig(**of_run)
-    if data is not None and data != of_run.get("data"):
-        config = dataclasses.replace(config, data=data, validation_split=0.0, test_split=0.0)
     config = dataclasses.replace(
         config,
         batch_size=batch_size or config.batch_size,
