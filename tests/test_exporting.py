@@ -4,12 +4,21 @@ import json
 
 import keras
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
 from spread import BACKBONES, CLASSES, SIZE, build
 
 import kerastl
-from kerastl.exporting import checking, description, formats, onnx_file, torch_program
+from kerastl.exporting import (
+    checking,
+    description,
+    formats,
+    onnx_file,
+    openvino_file,
+    torch_program,
+)
 from kerastl.exporting.export import export_model
 
 
@@ -29,12 +38,11 @@ def run_torch(path, pixels):
 
 
 def run_onnx(path, pixels):
-    runtime = pytest.importorskip("onnxruntime")
-    return runtime.InferenceSession(path).run(None, {"images": pixels})[0]
+    return onnxruntime.InferenceSession(path).run(None, {"images": pixels})[0]
 
 
 def run_openvino(path, pixels):
-    openvino = pytest.importorskip("openvino")
+    openvino = openvino_file.openvino_without_telemetry()
     network = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return network(pixels)[0]
 
@@ -49,7 +57,6 @@ RUNTIMES = {
 @pytest.mark.parametrize("spec", BACKBONES)
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_file_gives_the_models_probabilities_for_any_batch_size(name, spec, pixels, tmp_path):
-    formats.check_installed(formats.FORMATS[name])
     ending, run = RUNTIMES[name]
     model = build(spec)
     expected = model.predict(pixels, verbose=0)
@@ -64,7 +71,6 @@ def test_a_file_gives_the_models_probabilities_for_any_batch_size(name, spec, pi
 
 
 def test_classes_and_sizes_are_in_the_metadata_of_onnx(model, tmp_path):
-    onnx = pytest.importorskip("onnx")
     export_model(model, tmp_path / "a.onnx", format="onnx")
     found = {each.key: each.value for each in onnx.load(tmp_path / "a.onnx").metadata_props}
     assert json.loads(found["class_names"]) == list(CLASSES)
@@ -85,8 +91,8 @@ def test_classes_and_sizes_are_in_an_extra_file_of_torch(model, tmp_path):
 
 
 def test_classes_and_sizes_are_in_the_runtime_information_of_openvino(model, tmp_path):
-    openvino = pytest.importorskip("openvino")
     export_model(model, tmp_path / "a.xml", format="openvino")
+    openvino = openvino_file.openvino_without_telemetry()
     network = openvino.Core().read_model(tmp_path / "a.xml")
     assert json.loads(network.get_rt_info(["kerastl", "class_names"]).value) == list(CLASSES)
     assert network.get_rt_info(["kerastl", "resize"]).value == "crop"

@@ -18,7 +18,7 @@ def write(model: Any, path: Path, description: Mapping[str, Any]) -> None:
     """Write the model, its description as runtime information of the IR."""
     from kerastl.exporting.torch_program import exported_program
 
-    openvino = _openvino()
+    openvino = openvino_without_telemetry()
     size = model.image_size
     network = openvino.convert_model(
         exported_program(model), input=[([-1, size, size, 3], np.float32)]
@@ -33,7 +33,7 @@ def write(model: Any, path: Path, description: Mapping[str, Any]) -> None:
 
 def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """The file as a function from pixels to probabilities."""
-    core = _openvino().Core()
+    core = openvino_without_telemetry().Core()
     # On processors with bfloat16 the runtime would round by default.
     network = core.compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
@@ -45,13 +45,13 @@ def opened(path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 def described(path: Path) -> dict[str, Any]:
     """The description in the runtime information of the IR."""
-    network = _openvino().Core().read_model(str(path))
+    network = openvino_without_telemetry().Core().read_model(str(path))
     section = network.get_rt_info([_SECTION]).value
     return from_texts({key: str(value.value) for key, value in section.items()})
 
 
-def _openvino() -> Any:
-    """The package, without its telemetry, which reports each conversion unless it was declined."""
+def openvino_without_telemetry() -> Any:
+    """The package, without its telemetry: it reports imports and conversions if nobody says no."""
     if "openvino" not in sys.modules:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
