@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerastl.exporting.description import FILE, INPUT, OUTPUT, as_json
@@ -24,20 +25,26 @@ def write(model: Any, path: Path, description: Mapping[str, Any]) -> None:
     """
     import tensorflow as tf
 
+    # Copies under names of their own: those of torch may begin with "_", which TensorFlow
+    # cannot load, and the model itself would bring its optimizer's state along.
+    copies = [
+        tf.Variable(variable.value, trainable=False, name=f"weights/{variable.path}")
+        for variable in model.weights
+    ]
     size = model.image_size
     pixels = tf.TensorSpec((None, size, size, 3), tf.float32, name=INPUT)
 
     @tf.function(input_signature=[pixels])  # type: ignore[untyped-decorator, unused-ignore]
     def serve(images: Any) -> Any:
-        return run_layers(model, model.layers[1:], images, training=False)
+        with keras.StatelessScope(state_mapping=zip(model.weights, copies, strict=True)):
+            return run_layers(model, model.layers[1:], images, training=False)
 
     @tf.function(input_signature=[pixels])  # type: ignore[untyped-decorator, unused-ignore]
     def named(images: Any) -> Any:
         return {OUTPUT: serve(images)}
 
-    # Only the weights: the model itself would bring its optimizer's state along.
     module = tf.Module()
-    module.weights = [variable.value for variable in model.weights]
+    module.weights = copies
     module.serve = serve
     tf.saved_model.save(module, str(path), signatures={_SIGNATURE: named})
     (path / _EXTRA).mkdir(exist_ok=True)
