@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from torch import nn
 
 import kerastl
 
@@ -9,6 +10,19 @@ SIZE = 32
 CLASSES = ("daisy", "rose", "tulip")
 # A torch module, a Keras network, and the network that is bundled.
 BACKBONES = ("torchvision:resnet18", "keras:MobileNet?alpha=0.25", "bundled:efficientnet_lite0")
+
+
+# Where the network does not matter: quick to trace.
+TINY = "module:spread:tiny"
+
+
+def tiny():
+    """A torch network of eight features."""
+    convolution = nn.Conv2d(3, 8, 3, stride=2)
+    pool = nn.AdaptiveAvgPool2d(1)
+    return nn.Sequential(
+        convolution, nn.BatchNorm2d(8), nn.ReLU(), pool, nn.Flatten(), nn.Linear(8, 2)
+    )
 
 
 def build(spec=BACKBONES[0]):

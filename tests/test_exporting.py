@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from spread import BACKBONES, CLASSES, SIZE, build
+from spread import BACKBONES, CLASSES, SIZE, TINY, build, tiny
 
 import kerastl
 from kerastl.exporting import (
@@ -24,7 +24,7 @@ from kerastl.exporting.export import export_model
 
 @pytest.fixture(scope="module")
 def model():
-    return build()
+    return build(TINY)
 
 
 @pytest.fixture
@@ -54,8 +54,15 @@ RUNTIMES = {
 }
 
 
-@pytest.mark.parametrize("spec", BACKBONES)
-@pytest.mark.parametrize("name", RUNTIMES)
+QUICK = [("torch", 0), ("torch", 1), ("onnx", 0), ("onnx", 1), ("openvino", 0)]
+SLOW = [("torch", 2), ("onnx", 2), ("openvino", 1), ("openvino", 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"),
+    [(name, BACKBONES[number]) for name, number in QUICK]
+    + [pytest.param(name, BACKBONES[number], marks=pytest.mark.slow) for name, number in SLOW],
+)
 def test_a_file_gives_the_models_probabilities_for_any_batch_size(name, spec, pixels, tmp_path):
     ending, run = RUNTIMES[name]
     model = build(spec)
@@ -99,7 +106,7 @@ def test_classes_and_sizes_are_in_the_runtime_information_of_openvino(model, tmp
     assert [each.any_name for each in network.inputs] == ["images"]
 
 
-@pytest.mark.parametrize("name", ["torch", "onnx"])
+@pytest.mark.parametrize("name", ["torch", pytest.param("onnx", marks=pytest.mark.slow)])
 def test_a_model_of_mixed_precision_becomes_a_file_in_float32(name, pixels, tmp_path):
     ending, run = RUNTIMES[name]
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -221,17 +228,12 @@ def test_a_runtime_that_is_missing_is_named_with_its_command(model, tmp_path, mo
 
 
 def test_a_module_of_ones_own_is_exported_in_float32_only(pixels, tmp_path):
-    def net():
-        return torch.nn.Sequential(
-            torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(3600, 2)
-        )
-
-    model = kerastl.ImageClassifier(net(), 3, weights=None, image_size=SIZE)
+    model = kerastl.ImageClassifier(tiny(), 3, weights=None, image_size=SIZE)
     report = export_model(model, tmp_path / "a.pt2", format="torch", images=pixels)
     assert report.max_difference < 1e-5
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        mixed = kerastl.ImageClassifier(net(), 3, weights=None, image_size=SIZE)
+        mixed = kerastl.ImageClassifier(tiny(), 3, weights=None, image_size=SIZE)
     finally:
         keras.config.set_dtype_policy("float32")
     with pytest.raises(ValueError, match="must compute in float32"):
