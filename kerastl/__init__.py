@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kerastl.calibration import calibrate
     from kerastl.classifier import ImageClassifier
     from kerastl.data import load_data
+    from kerastl.exporting.export import export_model
     from kerastl.saving import load_model
     from kerastl.schedules import layerwise_decay
 
@@ -29,6 +30,7 @@ __all__ = [
     "Block",
     "ImageClassifier",
     "calibrate",
+    "export_model",
     "layerwise_decay",
     "list_backbones",
     "load_data",
@@ -40,6 +42,7 @@ _HOMES = {
     "Block": "kerastl.blocks",
     "ImageClassifier": "kerastl.classifier",
     "calibrate": "kerastl.calibration",
+    "export_model": "kerastl.exporting.export",
     "layerwise_decay": "kerastl.schedules",
     "list_backbones": "kerastl.backbones.registry",
     "load_data": "kerastl.data",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -139,16 +140,24 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """
     unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
     try:
-        write(unfinished)
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())  # or a power cut could leave the new name on an empty file
-        os.replace(unfinished, path)
+        with telling_a_full_disk(path):
+            write(unfinished)
+            with unfinished.open("rb+") as file:
+                os.fsync(file.fileno())  # or a power cut could leave the name on an empty file
+            os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def telling_a_full_disk(path: Path) -> Iterator[None]:
+    """Say in one sentence that the disk is full, where that is why `path` cannot be written."""
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise no_space(path) from error
         raise
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def model_file(path: Path) -> Path:

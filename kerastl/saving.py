@@ -72,6 +72,23 @@ def load_model(
         _given.reset(token)
 
 
+def rebuilt(model: Any) -> Any:
+    """A copy of a classifier, with its weights, under Keras's present dtype policy.
+
+    Args:
+        model: An `ImageClassifier` whose spec rebuilds its backbone.
+    """
+    # Its code runs in this process already.
+    token = _given.set(_Given(may_import=True))
+    try:
+        copy = type(model).from_config(model.get_config())
+    finally:
+        _given.reset(token)
+    for variable, original in zip(copy.weights, model.weights, strict=True):
+        variable.assign(original)
+    return copy
+
+
 def config_of(model: Any) -> dict[str, Any]:
     """What a file says of a classifier, its weights aside."""
     head = model.get_layer(HEAD)

@@ -14,7 +14,7 @@ from kerastl import config_file, results
 from kerastl.commands import main
 from kerastl.commands.failures import sentence
 
-COMMANDS = ("run", "plan", "backbones", "blocks", "evaluate", "predict")
+COMMANDS = ("run", "plan", "backbones", "blocks", "evaluate", "predict", "embed", "export")
 QUICK = ("--image-size", "32", "--epochs", "1", "--strategy", "feature-extraction")
 
 

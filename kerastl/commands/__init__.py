@@ -11,7 +11,9 @@ import kerastl
 from kerastl.commands.backbones import backbones
 from kerastl.commands.blocks import blocks
 from kerastl.commands.compare import compare
+from kerastl.commands.embed import embed
 from kerastl.commands.evaluate import evaluate
+from kerastl.commands.export import export
 from kerastl.commands.find_rate import find_rate
 from kerastl.commands.plan import plan
 from kerastl.commands.predict import predict
@@ -34,5 +36,17 @@ def main() -> None:
         sys.path.append(os.getcwd())
 
 
-for command in (run, plan, find_rate, backbones, blocks, evaluate, predict, compare):
+_COMMANDS = (
+    run,
+    plan,
+    find_rate,
+    backbones,
+    blocks,
+    evaluate,
+    predict,
+    embed,
+    export,
+    compare,
+)
+for command in _COMMANDS:
     main.add_command(command)

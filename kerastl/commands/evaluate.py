@@ -9,12 +9,18 @@ from typing import Any
 
 import click
 
-from kerastl import config_file
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
+from kerastl.commands.model_data import data_config
+from kerastl.commands.options import (
+    backend_of,
+    backend_option,
+    choose_backend,
+    safe_mode_option,
+    skip_broken_option,
+)
 from kerastl.config import RunConfig
-from kerastl.results import CONFIG_FILE, METRICS_FILE, REPORT_FILE, load_metrics, model_file
-from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.results import METRICS_FILE, REPORT_FILE, load_metrics, model_file
+from kerastl.tasks import CLASSIFICATION
 
 
 @click.command(short_help="Score a model on labelled images.")
@@ -22,8 +28,8 @@ from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--data", help="Labelled images (default: those of the run).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
-@click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
 @click.option("--report", is_flag=True, help=f"Write the run's {REPORT_FILE} and model card anew.")
+@skip_broken_option
 @backend_option
 @safe_mode_option
 def evaluate(
@@ -43,13 +49,9 @@ def evaluate(
     if report and (data is not None or not (model / METRICS_FILE).is_file()):
         raise click.UsageError("--report is for a finished run's folder, and its own --data.")
     file = model_file(model)
-    settings = model / CONFIG_FILE
-    of_run = config_file.read(settings) if model.is_dir() and settings.is_file() else {}
-    if data is None and "data" not in of_run:
+    config = data_config(model, data)
+    if config is None:
         raise click.UsageError("Say which images: --data SPEC. Only a run folder knows its own.")
-    config = RunConfig(**of_run)
-    if data is not None and data != of_run.get("data"):
-        config = dataclasses.replace(config, data=data, validation_split=0.0, test_split=0.0)
     config = dataclasses.replace(
         config,
         batch_size=batch_size or config.batch_size,
@@ -67,11 +69,6 @@ def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path
     classifier = load_model(file, safe_mode=safe_mode)
     if report_in is not None and classifier.task != CLASSIFICATION:
         raise click.UsageError("--report is for a model of one class per image.")
-    config = dataclasses.replace(
-        config,
-        multi_label=classifier.task == MULTI_LABEL,
-        regression=classifier.task == REGRESSION,
-    )
     images = training.load_images(config, classifier)
     evaluation.check_class_names(classifier.class_names, images.class_names)
     which, batches = _part(images)

@@ -29,11 +29,21 @@ safe_mode_option = click.option(
 )
 
 
-backend_option = click.option(
-    "--backend",
-    type=click.Choice(configs.BACKENDS),
-    help="Keras backend (default: the run's own, else torch).",
+skip_broken_option = click.option(
+    "--skip-broken", is_flag=True, help="Leave broken image files out."
 )
+
+
+def backend_option_with(default: str) -> Callable[[Any], Any]:
+    """The option `--backend`; `default` says in words what holds without it."""
+    return click.option(
+        "--backend",
+        type=click.Choice(configs.BACKENDS),
+        help=f"Keras backend (default: {default}).",
+    )
+
+
+backend_option = backend_option_with("the run's own, else torch")
 
 
 class BlockRate(click.ParamType[tuple[str, float]]):

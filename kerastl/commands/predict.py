@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,15 +9,11 @@ from typing import Any
 
 import click
 
-from kerastl import config as configs
-from kerastl import config_file
-from kerastl.commands.failures import one_clear_line, sentence
+from kerastl.commands.failures import one_clear_line
+from kerastl.commands.model_data import background_of, batched, read_images
 from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
-from kerastl.config import RunConfig
-from kerastl.results import CONFIG_FILE, model_file
+from kerastl.results import model_file
 from kerastl.tasks import CLASSIFICATION, REGRESSION
-
-_BATCH_SIZE = 32
 
 
 @click.command(short_help="Name the classes of images.")
@@ -53,11 +48,11 @@ def predict(
 
     paths = image_files(images)
     classifier = load_model(file, safe_mode=safe_mode)
-    background = configs.color(_background(model))
+    background = background_of(model)
     broken = 0
-    for batch in _batched(paths, _BATCH_SIZE):
+    for batch in batched(paths):
         readable = []
-        for path, pixels in _read(batch, classifier, background):
+        for path, pixels in read_images(batch, classifier, background):
             if pixels is None:
                 broken += 1
             else:
@@ -68,41 +63,6 @@ def predict(
             )
     if broken:
         raise click.ClickException(f"{broken} of {len(paths)} files could not be read, see above.")
-
-
-def _batched(paths: Sequence[Path], size: int) -> Iterator[list[Path]]:
-    remaining = iter(paths)
-    while batch := list(itertools.islice(remaining, size)):
-        yield batch
-
-
-def _background(model: Path) -> str:
-    """The colour behind transparent pixels: the run's, where it is known."""
-    settings = model / CONFIG_FILE
-    values = config_file.read(settings) if settings.is_file() else {}
-    return str(values.get("background", RunConfig.background))
-
-
-def _read(
-    paths: Sequence[Path], classifier: Any, background: tuple[int, int, int]
-) -> Iterator[tuple[Path, Any]]:
-    """Each file's pixels, or None after its error went to stderr."""
-    from kerastl.data import load_image
-
-    for path in paths:
-        try:
-            pixels = load_image(
-                path,
-                image_size=classifier.image_size,
-                resize=classifier.resize,
-                resizing=classifier.resizing,
-                background=background,
-            )
-            yield path, pixels
-        except (OSError, ValueError) as error:
-            message = sentence(error)
-            click.echo(message if str(path) in message else f"{path}: {message}", err=True)
-            yield path, None
 
 
 def _ranked(

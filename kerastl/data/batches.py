@@ -105,6 +105,11 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
             image = self._items.image(int(self._indices[index]), self._settings)
         return resized(image, self._settings)
 
+    def names(self) -> tuple[str, ...]:
+        """What each image is called, those left out that have turned out to be broken."""
+        sound = self._indices[~self.broken.numpy()]
+        return tuple(self._items.name(int(index)) for index in sound)
+
     def broken_images(self) -> list[BrokenImage]:
         """The images that have turned out to be broken, and why."""
         return [self._broken_image(int(index)) for index in torch.nonzero(self.broken)]

@@ -103,6 +103,18 @@ class ImageData:
         if isinstance(sampler, SeededOrder):
             sampler.set_epoch(epoch)
 
+    def names(self, part: Part) -> tuple[str, ...]:
+        """What each image of a part is called: a file by its path.
+
+        Args:
+            part: "train", "validation" or "test".
+
+        Returns:
+            Names in the order of `in_order`, without the images that have
+            turned out to be broken so far.
+        """
+        return self._dataset(part).names()
+
     def in_order(self, part: Part) -> DataLoader[Any]:
         """Batches of a part in the order of `labels`, decoded in this process.
 

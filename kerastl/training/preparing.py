@@ -22,7 +22,7 @@ from kerastl.phases import Phase, as_options, phases_of
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheWishes
 from kerastl.rates import block_optimizer
-from kerastl.tasks import CLASSIFICATION
+from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from kerastl.training.tensorboard import check_tensorboard
 
 Echo = Callable[[str], None]
@@ -135,8 +135,17 @@ def planned_cache(prepared: PreparedRun, number: int = 0) -> str:
 
 
 def load_images(config: RunConfig, model: Any) -> Any:
-    """The images that the options name, brought to size as the model wants them."""
-    return _load(config, model.image_size, model.resizing, resize=model.resize)
+    """The images that the options name, as the model wants them, and nothing changed at random."""
+    as_they_are = replace(
+        config,
+        multi_label=model.task == MULTI_LABEL,
+        regression=model.task == REGRESSION,
+        augment="none",
+        mixup=None,
+        cutmix=None,
+        sampling="natural",
+    )
+    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize)
 
 
 def _check_backend(config: RunConfig) -> None:
