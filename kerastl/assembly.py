@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -31,18 +31,19 @@ def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) ->
         )
 
 
-def checked_class_names(names: Sequence[str], num_classes: int) -> tuple[str, ...]:
+def checked_class_names(names: Iterable[str], num_classes: int) -> tuple[str, ...]:
     """The names, once they are known to be as many as the classes.
 
     Raises:
         ValueError: If they are not.
     """
-    if num_classes > 1 and len(names) != num_classes:
+    given = tuple(names)
+    if num_classes > 1 and len(given) != num_classes:
         raise ValueError(
-            f"`class_names` must have one name per class. Received: {len(names)} names "
+            f"`class_names` must have one name per class. Received: {len(given)} names "
             f"with num_classes={num_classes}."
         )
-    return tuple(names)
+    return given
 
 
 def check_resize(mode: str) -> None:

@@ -16,6 +16,7 @@ MODEL_FILE = "model.keras"
 CONFIG_FILE = "config.toml"
 HISTORY_FILE = "history.csv"
 METRICS_FILE = "metrics.json"
+_UNFINISHED = ".unfinished-"
 PHASE = "phase"
 """Column of the history that says which phase an epoch was of, from 1."""
 
@@ -138,7 +139,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         OSError: If the disk is full, in one sentence; or for any other reason.
     """
-    unfinished = path.with_name(f".unfinished-{os.getpid()}-{path.name}")
+    unfinished = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
     try:
         with telling_a_full_disk(path):
             write(unfinished)
@@ -147,6 +148,13 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a process that was killed has left half written."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -63,13 +63,22 @@ def check(spec: str, size: int, path) -> None:
     np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", TORCHVISION_FAMILIES)
+QUICK = {"resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "mnasnet0_5"}
+QUICK |= {"efficientnet_b0", "regnet_y_400mf", "MobileNet", "MobileNetV3Small", "EfficientNetV2B0"}
+
+
+def families(names):
+    """The quick members by default, the others with the slow tests."""
+    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", families(TORCHVISION_FAMILIES))
 def test_torchvision_families_train_one_step_and_open_again(name, tmp_path):
     size = TORCHVISION_SIZES.get(name, TORCHVISION_SIZE)
     check(f"torchvision:{name}", size, tmp_path / "model.keras")
 
 
-@pytest.mark.parametrize("name", KERAS_FAMILIES)
+@pytest.mark.parametrize("name", families(KERAS_FAMILIES))
 def test_keras_families_train_one_step_and_open_again(name, tmp_path):
     size = KERAS_SIZES.get(name, KERAS_SIZE)
     check(f"keras:{name}", size, tmp_path / "model.keras")

@@ -9,7 +9,14 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-@pytest.mark.parametrize("script", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def examples():
+    """The quickest by default, the others with the slow tests."""
+    for path in sorted(EXAMPLES.glob("*.py")):
+        marks = [] if path.stem == "feature_extraction" else [pytest.mark.slow]
+        yield pytest.param(path, id=path.stem, marks=marks)
+
+
+@pytest.mark.parametrize("script", examples())
 def test_an_example_runs_and_beats_chance_by_far(script):
     keras.utils.set_random_seed(0)
     main = runpy.run_path(str(script))["main"]

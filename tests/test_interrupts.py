@@ -42,7 +42,9 @@ def start(folder, output) -> subprocess.Popen:
     ("after", "says", "files"),
     [
         ("Epoch 2/", "Error: Stopped. Kept in", sorted(results.RUN_FILES)),
-        ("Strategy", "Error: Stopped. No epoch was finished", []),
+        pytest.param(
+            "Strategy", "Error: Stopped. No epoch was finished", [], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_ctrl_c_stops_a_run_with_workers_in_one_sentence(folder, tmp_path, after, says, files):

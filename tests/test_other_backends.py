@@ -34,22 +34,15 @@ def finish(process, *, seconds):
     return printed
 
 
-@pytest.fixture(scope="module")
-def both_backends():
-    """The default tests of both, side by side: compiling keeps one core busy each."""
-    processes = {
-        backend: start_tests(backend, "not slow and not exhaustive")
-        for backend in ("jax", "tensorflow")
-    }
-    yield processes
-    for process in processes.values():
-        process.kill()
-        process.wait()
-
-
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
-def test_the_bridge_holds_on(backend, both_backends):
-    finish(both_backends[backend], seconds=900)
+def test_the_bridge_holds_on(backend):
+    finish(start_tests(backend, "not slow and not exhaustive"), seconds=900)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_what_takes_longer_holds_on(backend):
+    finish(start_tests(backend, "slow and not exhaustive"), seconds=900)
 
 
 @pytest.mark.slow

@@ -88,7 +88,7 @@ class Fixed(Flipped):
         return IMAGES[index], int(LABELS[index])
 
 
-@pytest.mark.parametrize("cache", ["memory", "disk"])
+@pytest.mark.parametrize("cache", ["memory", pytest.param("disk", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("through", ["stem", "layer2", "layer4"])
 @pytest.mark.parametrize("spec", ["torchvision:resnet18", "bundled:efficientnet_lite0"])
 def test_history_with_the_cache_is_the_history_without(computed, cache, through, spec):

@@ -7,43 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import at_epoch, interrupt, quiet
+from small_runs import Killed, at_epoch, finished, interrupt, killed_at, quiet
 
 import kerastl
 from kerastl import checkpoints, results, training
 from kerastl.config import RunConfig
-from kerastl.training import keeping
-
-
-class Killed(BaseException):
-    """As sudden as a signal."""
-
-
-def killed_at(monkeypatch, steps):
-    """End each run at a step, counted from its own start, one after the other."""
-    ends = iter(steps)
-
-    def on_train_begin(self, logs=None):
-        self.left = getattr(self, "left", None) or next(ends, None) or 10**9
-
-    def on_train_batch_end(self, batch, logs=None):
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-
-    left = [next(ends)]
-    monkeypatch.setattr(keeping.StopOnCtrlC, "on_train_batch_end", on_train_batch_end)
-
-    def again():
-        left[0] = next(ends, 10**9)
-
-    return again
-
-
-def finished(folder):
-    model = kerastl.load_model(folder / results.MODEL_FILE)
-    return results.load_history(folder), model.get_weights(), results.load_metrics(folder).test
-
 
 OPTIONS = {
     "adam with dropout": {"dropout": 0.5, "epochs": 5},
@@ -68,11 +36,17 @@ OPTIONS = {
         "patience": 2,
         "epochs": 6,
         "optimizer": "sgd",
+        "dropout": 0.2,
     },
 }
 
 
-@pytest.mark.parametrize("kind", OPTIONS)
+IN_TIME = "phases, early stopping and the best epoch"
+
+
+@pytest.mark.parametrize(
+    "kind", [IN_TIME, *(pytest.param(k, marks=pytest.mark.slow) for k in OPTIONS if k != IN_TIME)]
+)
 def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, monkeypatch, kind):
     options = {"backbone": "keras:MobileNet?alpha=0.25", "weights": "none", **OPTIONS[kind]}
     whole = replace(config, **options, output=str(tmp_path / "whole"))

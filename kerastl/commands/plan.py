@@ -31,6 +31,7 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
     """Show what `kerastl run` with the same options would do, and do nothing."""
     from kerastl import config_file, training
     from kerastl.data.preview import contact_sheet
+    from kerastl.reference import changed_options
 
     training.check_output(Path(config.output).expanduser(), overwrite=overwrite)
     prepared = training.prepare(
@@ -46,6 +47,9 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         "steps": f"{prepared.total_steps:,} in {epochs} epochs of batches of {settled.batch_size}",
         "output": settled.output,
     }
+    given = {name: value for name, value in changed_options(config).items() if name != "phase"}
+    if given:
+        lines["options"] = ", ".join(f"{name}={value!r}" for name, value in given.items())
     _echo_lines(lines)
     for number in range(len(prepared.phases)):
         click.echo("")

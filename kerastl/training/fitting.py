@@ -11,6 +11,7 @@ import numpy as np
 from kerastl import checkpoints, config_file
 from kerastl.checkpoints import Checkpoint
 from kerastl.phases import Phase
+from kerastl.results import remove_unfinished
 from kerastl.training.folder import held_files, remove_if_empty
 from kerastl.training.keeping import BestEpoch, GoOnFrom, KeepEpochs, OrderOfEpoch
 from kerastl.training.preparing import PreparedRun, begin_phase, phase_lines
@@ -36,6 +37,7 @@ class Training:
     """
 
     def __init__(self, prepared: PreparedRun, folder: Path, resume: Checkpoint | None) -> None:
+        remove_unfinished(folder)
         self._prepared = prepared
         self._folder = folder
         self._resume = resume

@@ -10,8 +10,8 @@ from kerastl.results import CHECKPOINT_FILE, REPORT_FILE, RUN_FILES
 
 # A weight and Adam's two moments, float32.
 _BYTES_PER_PARAMETER = 12
-# While an epoch is being saved, the file of the one before it is still there.
-_COPIES = 2
+# Model and checkpoint; while one is being saved, the one of the epoch before is still there.
+_COPIES = 4
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:

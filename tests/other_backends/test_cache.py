@@ -25,9 +25,9 @@ def classifier(spec, through):
 @pytest.mark.parametrize(
     ("spec", "through", "source"),
     [
-        ("torchvision:resnet18", "layer3", "arrays"),
+        pytest.param("torchvision:resnet18", "layer3", "arrays", marks=pytest.mark.slow),
         ("torchvision:resnet18", "layer3", "loader"),
-        ("keras:MobileNet?alpha=0.25", "stage4", "arrays"),
+        pytest.param("keras:MobileNet?alpha=0.25", "stage4", "arrays", marks=pytest.mark.slow),
     ],
 )
 def test_history_with_the_cache_is_the_history_without(monkeypatch, spec, through, source):
@@ -86,6 +86,7 @@ class ChangeAWeight(keras.callbacks.Callback):
         named["layer1.0.bn1.running_mean"].assign(named["layer1.0.bn1.running_mean"].value + 1)
 
 
+@pytest.mark.slow
 def test_weights_changed_between_two_epochs_count():
     losses = []
     for cache in (False, "auto"):

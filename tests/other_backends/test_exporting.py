@@ -11,6 +11,8 @@ from spread import BACKBONES, CLASSES, SIZE, TINY, build
 from kerastl.exporting import formats
 from kerastl.exporting.export import export_model
 
+pytestmark = pytest.mark.slow
+
 only_tensorflow = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="written on TensorFlow"
 )

@@ -10,6 +10,14 @@ from kerastl import list_backbones
 FAMILIES = [*(f"torchvision:{name}" for name in TORCHVISION_FAMILIES), "bundled:efficientnet_lite0"]
 
 
+LARGE = {"maxvit_t", "densenet121", "inception_v3", "convnext_tiny", "vgg11_bn", "googlenet"}
+
+
+def by_size(spec):
+    is_large = spec.partition(":")[2] in LARGE
+    return pytest.param(spec, marks=pytest.mark.slow) if is_large else spec
+
+
 def image_size(spec):
     return TORCHVISION_SIZES.get(spec.partition(":")[2], TORCHVISION_SIZE)
 
@@ -25,7 +33,7 @@ def check_logits(spec):
     assert off < 1e-4
 
 
-@pytest.mark.parametrize("spec", FAMILIES)
+@pytest.mark.parametrize("spec", [by_size(spec) for spec in FAMILIES])
 def test_logits_are_those_of_the_original(spec):
     check_logits(spec)
 

@@ -10,6 +10,8 @@ import kerastl
 from kerastl import calibration
 from kerastl.report import grad_cam
 
+pytestmark = pytest.mark.slow
+
 CLASSES = [2, 0, 1, 3]
 
 

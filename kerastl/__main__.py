@@ -1,0 +1,5 @@
+"""`python -m kerastl`: the same as `kerastl`."""
+
+from kerastl.commands import main
+
+main()

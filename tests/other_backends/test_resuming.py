@@ -1,0 +1,49 @@
+"""A run that was killed goes on on this backend as if it had not been."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from small_runs import Killed, finished, killed_at, quiet
+
+from kerastl import training
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, monkeypatch):
+    whole = replace(
+        config,
+        backend=keras.backend.backend(),
+        backbone="keras:MobileNet?alpha=0.25",
+        weights="none",
+        dropout=0.5,
+        augment="light",
+        mixup=0.4,
+        optimizer="sgd",
+        epochs=5,
+        phase=(
+            {"strategy": "feature-extraction", "epochs": 2},
+            {"strategy": "partial", "freeze_through": "stage4", "epochs": 3},
+        ),
+        output=str(tmp_path / "whole"),
+    )
+    training.run(whole, echo=quiet)
+    again = killed_at(monkeypatch, [5, 4, 4])
+    with pytest.raises(Killed):
+        training.run(replace(whole, output=str(tmp_path / "killed")), echo=quiet)
+    for _ in range(2):
+        again()
+        resumed, checkpoint = training.to_resume(tmp_path / "killed")
+        with pytest.raises(Killed):
+            training.run(resumed, echo=quiet, resume=checkpoint)
+    again()
+    resumed, checkpoint = training.to_resume(tmp_path / "killed")
+    training.run(resumed, echo=quiet, resume=checkpoint)
+    expected_history, expected_weights, _ = finished(tmp_path / "whole")
+    history, weights, _ = finished(tmp_path / "killed")
+    for row, expected in zip(history, expected_history, strict=True):
+        assert row == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    for weight, expected in zip(weights, expected_weights, strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-4, atol=1e-5)
