@@ -213,11 +213,15 @@ def _start_method(dataset: ImageDataset) -> str | None:
     JAX and TensorFlow run threads of their own, as some datasets do, and a
     process with such threads must not be forked.
     """
-    threaded = {"jax", "tensorflow"}
-    backend_forks = not (
-        os.environ.get("KERAS_BACKEND") in threaded or threaded & sys.modules.keys()
-    )
-    if backend_forks and dataset.can_fork:
+    threaded = os.environ.get("KERAS_BACKEND") in ("jax", "tensorflow")
+    if dataset.can_fork and not threaded and "tensorflow" not in sys.modules and not _jax_runs():
         return None
     available = multiprocessing.get_all_start_methods()
     return "forkserver" if "forkserver" in available else None
+
+
+def _jax_runs() -> bool:
+    """Whether JAX has started its threads; Keras imports it without using it on torch."""
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    has_started = getattr(bridge, "backends_are_initialized", None)
+    return bridge is not None and (has_started is None or bool(has_started()))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+
+from kerastl.prefix.numbering import Numbered, NumberedCollate, as_numbers
 
 
 @dataclass(frozen=True)
@@ -99,44 +101,6 @@ def loader_source(x: Any) -> LoaderSource | None:
     return LoaderSource(x) if x.batch_sampler is not None else None
 
 
-class Numbered:
-    """A data set whose samples come with their numbers.
-
-    Args:
-        dataset: A map-style data set.
-    """
-
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, index: int) -> tuple[int, Any]:
-        return index, self._dataset[index]
-
-    def broken_images(self) -> Any:
-        """Those of the data set."""
-        return self._dataset.broken_images()
-
-
-class NumberedCollate:
-    """Batches as the loader makes them, with the numbers of their samples in front.
-
-    Args:
-        collate: The loader's own.
-    """
-
-    def __init__(self, collate: Any) -> None:
-        self._collate = collate
-
-    def __call__(self, samples: Sequence[tuple[int, Any]]) -> tuple[np.ndarray, Any]:
-        batch = self._collate([sample for _, sample in samples])
-        # Our own data sets give None for a broken image, which the batch leaves out.
-        sound = [number for number, sample in samples if sample is not None]
-        return np.array(sound, np.int64), batch
-
-
 def numbered(loader: Any) -> Any:
     """The same loader with `(numbers, batch)` for each batch."""
     from torch.utils.data import DataLoader
@@ -166,14 +130,10 @@ def numbers_only(loader: Any) -> Iterator[np.ndarray]:
         DataLoader(
             range(len(loader.dataset)),  # type: ignore[arg-type]
             batch_sampler=loader.batch_sampler,
-            collate_fn=_as_numbers,
+            collate_fn=as_numbers,
             generator=loader.generator,
         )
     )
-
-
-def _as_numbers(numbers: Sequence[int]) -> np.ndarray:
-    return np.array(numbers, np.int64)
 
 
 def _is_torch_tensor(x: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from kerastl import checkpoints, config_file
 from kerastl.checkpoints import Checkpoint
+from kerastl.config import RunConfig
 from kerastl.phases import Phase
 from kerastl.results import remove_unfinished
 from kerastl.training.folder import held_files, remove_if_empty
@@ -122,9 +123,8 @@ class Training:
             epochs=keep.phase_start + phase.epochs,
             class_weight=_class_weight(data) if config.class_weight else None,
             callbacks=watchers,
-            cache=config.cache,
-            cache_views=config.cache_views,
             verbose=0,
+            **(_cache(config) if phase.strategy.frozen else {}),
         )
 
     def _best_epoch(
@@ -142,6 +142,11 @@ class Training:
         mode = "max" if any(word in score for word in _MORE_IS_BETTER) else "min"
         name = score if self._prepared.data.validation is None else f"val_{score}"
         return BestEpoch(name, mode, patience=phase.patience, memory=memory, weights=weights)
+
+
+def _cache(config: RunConfig) -> dict[str, Any]:
+    """What `fit` is told of the cache in a phase that has frozen blocks."""
+    return {"cache": config.cache, "cache_views": config.cache_views}
 
 
 def _class_weight(data: Any) -> dict[int, float]:

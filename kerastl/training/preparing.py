@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
+from keras.src.backend.common import global_state
 
 from kerastl import config as configs
 from kerastl import schedules, strategies
@@ -161,8 +164,15 @@ def _seed(seed: int) -> None:
     """Seed Python, NumPy, the backend, and torch, which makes random weights on every backend."""
     import torch
 
-    keras.utils.set_random_seed(seed)
     torch.manual_seed(seed)
+    if keras.backend.backend() != "torch":
+        keras.utils.set_random_seed(seed)
+        return
+    # `set_random_seed` imports TensorFlow where it is installed: seconds, and threads that
+    # keep worker processes from being forked. This is what it does besides.
+    global_state.set_global_attribute("global_seed_generator", None)
+    random.seed(seed)
+    np.random.seed(seed)
 
 
 def _weights_for_plan(config: RunConfig) -> str:
