@@ -9,16 +9,16 @@ import keras
 import numpy as np
 
 from kerastl.losses import BY_NAME
-from kerastl.rates import current_rates
+from kerastl.rates import last_rates
 from kerastl.tasks import CLASSIFICATION, REGRESSION, task_of
 
 
 class LearningRateLog(keras.callbacks.Callback):
-    """Writes the rate of every block into the epoch's logs, 0 where it is frozen."""
+    """Writes the rate of every block in the epoch's last step into its logs, 0 where frozen."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
-            rates = current_rates(self.model)
+            rates = last_rates(self.model)
             logs.update({f"learning_rate/{block}": rate for block, rate in rates.items()})
 
 

@@ -122,16 +122,24 @@ class BlockOptimizer(keras.optimizers.Optimizer):
         return float(ops.convert_to_numpy(self._schedules[block](step)))
 
     def current_rates(self) -> dict[str, float]:
-        """The rate of each block that has one, at this moment."""
+        """The rate of each block that has one, for the next step."""
+        return self._rates(0)
+
+    def last_rates(self) -> dict[str, float]:
+        """The rate of each block that has one, of the last step."""
+        return self._rates(1)
+
+    def _rates(self, back: int) -> dict[str, float]:
         return {
-            block: float(ops.convert_to_numpy(self._current(block)))
+            block: float(ops.convert_to_numpy(self._current(block, back)))
             for block in self.blocks_with_rates
         }
 
-    def _current(self, block: str) -> Any:
+    def _current(self, block: str, back: int = 0) -> Any:
         if block in self._floats:
             return self._floats[block].value
-        return self._schedules[block](self._iterations - self._starts[block])
+        steps = self._iterations - self._starts[block]
+        return self._schedules[block](ops.maximum(steps - back, 0) if back else steps)
 
     @property
     def learning_rate(self) -> Any:

@@ -94,10 +94,18 @@ def block_optimizer(model: Any) -> BlockOptimizer:
 
 
 def current_rates(model: Any) -> dict[str, float]:
-    """The rate of every block of a compiled model; 0 where it is frozen."""
-    now = block_optimizer(model).current_rates()
+    """The rate of every block of a compiled model for the next step; 0 where it is frozen."""
+    return _zero_where_frozen(model, block_optimizer(model).current_rates())
+
+
+def last_rates(model: Any) -> dict[str, float]:
+    """The rate of every block of a compiled model in the last step; 0 where it is frozen."""
+    return _zero_where_frozen(model, block_optimizer(model).last_rates())
+
+
+def _zero_where_frozen(model: Any, rates: Mapping[str, float]) -> dict[str, float]:
     trainable = model.trainable_blocks
-    return {name: now.get(name, 0.0) if name in trainable else 0.0 for name in model.block_names}
+    return {name: rates.get(name, 0.0) if name in trainable else 0.0 for name in model.block_names}
 
 
 def check_rates(model: Any) -> None:

@@ -357,3 +357,13 @@ def test_a_page_that_cannot_be_made_leaves_the_old_one(run_folder, monkeypatch):
     with pytest.raises(RuntimeError, match="no page"):
         report.write_report(run_folder, model, data=data, results=measured)
     assert (run_folder / results.REPORT_FILE).read_text() == "old"
+
+
+@pytest.mark.parametrize("highest", [0.0014999998966231942, 0.003, 0.1, 7e-5])
+@pytest.mark.parametrize("lowest", [0.0004499999631661922, 1e-6, 3e-3])
+def test_rates_of_any_size_are_drawn(highest, lowest):
+    rows = [
+        {"epoch": 1.0, "learning_rate/stem": 0.0, "learning_rate/head": highest},
+        {"epoch": 2.0, "learning_rate/stem": lowest, "learning_rate/head": highest},
+    ]
+    assert "<svg" in charts.rates_chart(rows, name="rates")

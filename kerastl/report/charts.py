@@ -78,7 +78,9 @@ def rates_chart(history: History, *, name: str) -> str | None:
     def opacity(values: Any) -> Any:
         span = np.log(highest / lowest)
         share = np.log(np.maximum(values, lowest) / lowest) / span if span else np.ones_like(values)
-        return np.where(np.asarray(values) > 0, _FAINTEST + (1 - _FAINTEST) * share, 0.0)
+        # Rounding may take the highest a last bit above 1.
+        opaque = np.minimum(_FAINTEST + (1 - _FAINTEST) * share, 1.0)
+        return np.where(np.asarray(values) > 0, opaque, 0.0)
 
     def draw(figure: Any) -> None:
         from matplotlib.patches import Patch

@@ -201,6 +201,16 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
         seconds[stage] = time.perf_counter() - started
 
 
+def _strategy(prepared: PreparedRun) -> str:
+    """What trained and why, in one sentence."""
+    if len(prepared.phases) == 1:
+        return prepared.phases[0].strategy.reason
+    parts = [
+        f"{next(iter(phase.strategy.rates))} ({phase.epochs} epochs)" for phase in prepared.phases
+    ]
+    return f"{len(parts)} phases, which train from these blocks on: {', '.join(parts)}."
+
+
 def _results(
     prepared: PreparedRun,
     epochs: list[dict[str, float]],
@@ -219,7 +229,7 @@ def _results(
         skipped_images=len(prepared.data.skipped),
         epochs=len(epochs),
         completed=completed,
-        strategy=" ".join(phase.strategy.reason for phase in prepared.phases),
+        strategy=_strategy(prepared),
         class_names=prepared.data.class_names,
         cache=prepared.model.cache_report,
     )
