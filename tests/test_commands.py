@@ -346,3 +346,31 @@ def test_a_report_is_of_a_runs_own_images(finished, tmp_path, other):
     done = kerastl("evaluate", folder if other else tmp_path, "--report", *other)
     assert done.exit_code == 2
     assert "--report is for a finished run" in done.output
+
+
+def test_json_progress_is_json_lines_with_the_results_last(tmp_path):
+    result = kerastl("run", *QUICK, "--progress", "json", "--output", tmp_path / "run")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["event"] for event in events if event["event"] != "message"] == [
+        "fit",
+        "epoch",
+        "result",
+    ]
+    assert events[-1]["test"] == results.load_metrics(tmp_path / "run").test
+    assert result.stderr == ""
+
+
+def test_quiet_progress_is_the_results_alone(tmp_path):
+    result = kerastl("run", *QUICK, "--progress", "quiet", "--output", tmp_path / "run")
+    assert result.stderr == ""
+    assert [line.split()[0] for line in result.stdout.splitlines()][-1] == "Saved"
+
+
+def test_a_resumed_run_takes_no_other_options(finished):
+    folder, _ = finished
+    result = kerastl("run", "--resume", folder, "--epochs", "3", "--batch-size", "8")
+    assert result.exit_code == 2
+    assert "Leave out --batch-size, --epochs." in result.stderr
+    result = kerastl("run", "--resume", folder)
+    assert result.exit_code == 1
+    assert "holds a run that is complete" in result.stderr

@@ -11,9 +11,14 @@ EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 def examples():
     """The quickest by default, the others with the slow tests."""
-    for path in sorted(EXAMPLES.glob("*.py")):
-        marks = [] if path.stem == "feature_extraction" else [pytest.mark.slow]
-        yield pytest.param(path, id=path.stem, marks=marks)
+    return [
+        pytest.param(
+            path,
+            id=path.stem,
+            marks=[] if path.stem == "feature_extraction" else [pytest.mark.slow],
+        )
+        for path in sorted(EXAMPLES.glob("*.py"))
+    ]
 
 
 @pytest.mark.parametrize("script", examples())
