@@ -39,11 +39,7 @@ class RateRange:
     @property
     def smoothed(self) -> np.ndarray:
         """The losses as an exponential moving average, `(steps,)`."""
-        average, smooth = 0.0, []
-        for step, loss in enumerate(self.losses, 1):
-            average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
-            smooth.append(average / (1 - _SMOOTHING**step))
-        return np.array(smooth)
+        return _smoothed(self.losses)
 
     @property
     def suggestion(self) -> float:
@@ -76,7 +72,9 @@ class RateRange:
         axes.plot(self.rates, self.smoothed, label="smoothed")
         axes.axvline(self.suggestion, linestyle="--", color="C1", label="suggestion")
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
-        axes.set_title(f"{', '.join(self.blocks)}: {self.suggestion:.2g}")
+        first, *others = self.blocks
+        names = f"{first} to {others[-1]}" if others else first
+        axes.set_title(f"{names}: {self.suggestion:.2g}")
         axes.legend()
         figure.savefig(path)
 
@@ -181,13 +179,22 @@ def _losses(model: Any, batches: Iterator[Any], steps: int) -> list[float]:
         if not np.isfinite(loss):
             break
         losses.append(loss)
-        if len(losses) >= _FEWEST_STEPS and loss > _DIVERGED * min(losses):
+        smooth = _smoothed(losses)
+        if len(losses) >= _FEWEST_STEPS and smooth[-1] > _DIVERGED * smooth.min():
             break
     if len(losses) < _FEWEST_STEPS:
         raise ValueError(
             f"The loss diverged after {len(losses)} steps. Start from a lower rate (`lowest`)."
         )
     return losses
+
+
+def _smoothed(losses: Sequence[float] | np.ndarray) -> np.ndarray:
+    average, smooth = 0.0, []
+    for step, loss in enumerate(losses, 1):
+        average = _SMOOTHING * average + (1 - _SMOOTHING) * loss
+        smooth.append(average / (1 - _SMOOTHING**step))
+    return np.array(smooth)
 
 
 def _batches(x: Any, y: Any, batch_size: int = 32) -> Iterator[Any]:
