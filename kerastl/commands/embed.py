@@ -33,7 +33,7 @@ from kerastl.results import model_file
 @one_clear_line
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@click.option("--data", help="Labelled images instead: folder:PATH, tfds:NAME or digits.")
+@click.option("--data", help="Labelled images instead: folder:PATH, csv:FILE, tfds:NAME or digits.")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),

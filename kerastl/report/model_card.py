@@ -54,9 +54,14 @@ def published_data(spec: str) -> str:
 
     >>> published_data("folder:/home/me/flowers/"), published_data("tfds:tf_flowers")
     ('folder:flowers', 'tfds:tf_flowers')
+    >>> published_data("csv:/home/me/photos.csv?label=kind")
+    'csv:photos.csv?label=kind'
     """
-    source, separator, rest = spec.partition(":")
-    return f"{source}:{PurePath(rest).name}" if separator and source == "folder" else spec
+    source, _, rest = spec.partition(":")
+    if source not in ("folder", "csv"):
+        return spec
+    path, mark, columns = rest.partition("?") if source == "csv" else (rest, "", "")
+    return f"{source}:{PurePath(path).name}{mark}{columns}"
 
 
 def markdown(text: Any) -> str:
