@@ -10,7 +10,6 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from kerastl.config import RunConfig
 
@@ -46,13 +45,9 @@ def mobilenet_file() -> Path:
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
     """A folder of two classes of ten images each."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, level in (("dark", 20), ("light", 220)):
-        (folder / name).mkdir()
-        for number in range(10):
-            pixels = np.full((32, 32, 3), level + number, "uint8")
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    return folder
+    from small_runs import write_pictures
+
+    return write_pictures(tmp_path_factory.mktemp("pictures"), per_class=10, size=32)
 
 
 @pytest.fixture

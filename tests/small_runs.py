@@ -1,8 +1,24 @@
 """What tests of whole runs share."""
 
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
 import kerastl
-from kerastl import results
+from kerastl import results, training
 from kerastl.training import keeping
+
+
+def write_pictures(folder, *, per_class, size):
+    """Two classes of plain images, `dark` and `light`."""
+    for name, level in (("dark", 20), ("light", 220)):
+        (folder / name).mkdir()
+        for number in range(per_class):
+            pixels = np.full((size, size, 3), level + number, "uint8")
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
 
 
 def quiet(line: str) -> None:
@@ -47,3 +63,20 @@ def killed_at(monkeypatch, steps):
 def finished(folder):
     model = kerastl.load_model(folder / results.MODEL_FILE)
     return results.load_history(folder), model.get_weights(), results.load_metrics(folder).test
+
+
+def kill_and_resume(config, monkeypatch, steps):
+    """Run to the end, killed at a step of each of the first processes; the last checkpoint."""
+    folder = Path(config.output)
+    again = killed_at(monkeypatch, steps)
+    with pytest.raises(Killed):
+        training.run(config, echo=quiet)
+    for _ in steps[1:]:
+        again()
+        resumed, checkpoint = training.to_resume(folder)
+        with pytest.raises(Killed):
+            training.run(resumed, echo=quiet, resume=checkpoint)
+    again()
+    resumed, checkpoint = training.to_resume(folder)
+    training.run(resumed, echo=quiet, resume=checkpoint)
+    return checkpoint

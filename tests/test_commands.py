@@ -4,11 +4,10 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
+from small_runs import write_pictures
 
 from kerastl import config_file, results
 from kerastl.commands import main
@@ -41,13 +40,7 @@ def finished(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """A folder of two classes, `dark` and `light`, eight images each."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, level in (("dark", 20), ("light", 220)):
-        (folder / name).mkdir()
-        for number in range(8):
-            pixels = np.full((40, 40, 3), level + number, "uint8")
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"), per_class=8, size=40)
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])

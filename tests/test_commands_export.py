@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
 from pyarrow import parquet
+from small_runs import write_pictures
 from spread import TINY
 
 import kerastl as package
@@ -27,13 +27,7 @@ def kerastl(*arguments):
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     """A folder of two classes, `dark` and `light`, three images each."""
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, level in (("dark", 20), ("light", 220)):
-        (folder / name).mkdir()
-        for number in range(3):
-            pixels = np.full((40, 40, 3), level + number, "uint8")
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    return folder
+    return write_pictures(tmp_path_factory.mktemp("pictures"), per_class=3, size=40)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_runs import Killed, at_epoch, finished, interrupt, killed_at, quiet
+from small_runs import at_epoch, finished, interrupt, kill_and_resume, quiet
 
 import kerastl
 from kerastl import checkpoints, results, training
@@ -52,18 +52,8 @@ def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, mon
     whole = replace(config, **options, output=str(tmp_path / "whole"))
     training.run(whole, echo=quiet)
     killed = replace(whole, output=str(tmp_path / "killed"))
-    again = killed_at(monkeypatch, [5, 4, 5])
-    with pytest.raises(Killed):
-        training.run(killed, echo=quiet)
-    for _ in range(2):
-        again()
-        resumed, checkpoint = training.to_resume(tmp_path / "killed")
-        with pytest.raises(Killed):
-            training.run(resumed, echo=quiet, resume=checkpoint)
-    again()
-    resumed, checkpoint = training.to_resume(tmp_path / "killed")
+    checkpoint = kill_and_resume(killed, monkeypatch, [5, 4, 5])
     assert 0 < len(checkpoint.progress.epochs) < len(results.load_history(tmp_path / "whole"))
-    training.run(resumed, echo=quiet, resume=checkpoint)
     expected_history, expected_weights, expected_test = finished(tmp_path / "whole")
     history, weights, test = finished(tmp_path / "killed")
     assert len(history) == len(expected_history)

@@ -107,8 +107,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
 
     def names(self) -> tuple[str, ...]:
         """What each image is called, those left out that have turned out to be broken."""
-        sound = self._indices[~self.broken.numpy()]
-        return tuple(self._items.name(int(index)) for index in sound)
+        return tuple(self.name(int(index)) for index in torch.nonzero(~self.broken))
 
     def broken_images(self) -> list[BrokenImage]:
         """The images that have turned out to be broken, and why."""

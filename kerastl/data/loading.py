@@ -214,7 +214,7 @@ def load_data(
     if isinstance(augment, str):
         augment = Augmentation(augment)
     source, in_memory = _source_data(spec, class_names, task)
-    _check_training_options(source, augment, sampling, task)
+    _check_training_options(augment, sampling, task)
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
     fractions = {"test": test_split, "validation": validation_split}
     change = None
@@ -232,27 +232,16 @@ def load_data(
         for part, (items, indices) in _split(source, fractions, seed=seed).items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
-    train = datasets["train"]
-    order = SeededOrder(len(train), seed=seed, epoch=train.epoch)
-    if sampling == "balanced":
-        order = BalancedOrder(train.labels, seed=seed, epoch=train.epoch)
-    collate = None
-    if augment.mixes:
-        train.repeats = False
-        collate = MixBatch(
-            collate_sound,
-            augment,
-            num_classes=len(source.class_names),
-            seed=seed,
-            epoch=train.epoch,
-        )
+    of_training: dict[str, Any] = {
+        "sampler": _order(datasets["train"], sampling, seed=seed),
+        "collate": _mixing(datasets["train"], augment, seed=seed),
+    }
     loaders = {
         part: image_loader(
             dataset,
             batch_size=batch_size,
-            sampler=order if part == "train" else None,
-            collate=collate if part == "train" else None,
             num_workers=workers,
+            **(of_training if part == "train" else {}),
         )
         for part, dataset in datasets.items()
     }
@@ -269,9 +258,27 @@ def load_data(
     )
 
 
-def _check_training_options(
-    source: SourceData, augment: Augmentation, sampling: str, task: str
-) -> None:
+def _order(dataset: ImageDataset, sampling: str, *, seed: int) -> SeededOrder:
+    if sampling == "balanced":
+        return BalancedOrder(dataset.labels, seed=seed, epoch=dataset.epoch)
+    return SeededOrder(len(dataset), seed=seed, epoch=dataset.epoch)
+
+
+def _mixing(dataset: ImageDataset, augment: Augmentation, *, seed: int) -> MixBatch | None:
+    """What mixes the images of a batch, which are then not the same each time."""
+    if not augment.mixes:
+        return None
+    dataset.repeats = False
+    return MixBatch(
+        collate_sound,
+        augment,
+        num_classes=len(dataset.classes),
+        seed=seed,
+        epoch=dataset.epoch,
+    )
+
+
+def _check_training_options(augment: Augmentation, sampling: str, task: str) -> None:
     if sampling not in SAMPLINGS:
         listing = f"Choices: {', '.join(SAMPLINGS)}."
         raise unknown_name("sampling", sampling, SAMPLINGS, how_to_list=listing)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from small_runs import Killed, finished, killed_at, quiet
+from small_runs import finished, kill_and_resume, quiet
 
 from kerastl import training
 
@@ -30,17 +30,7 @@ def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, mon
         output=str(tmp_path / "whole"),
     )
     training.run(whole, echo=quiet)
-    again = killed_at(monkeypatch, [5, 4, 4])
-    with pytest.raises(Killed):
-        training.run(replace(whole, output=str(tmp_path / "killed")), echo=quiet)
-    for _ in range(2):
-        again()
-        resumed, checkpoint = training.to_resume(tmp_path / "killed")
-        with pytest.raises(Killed):
-            training.run(resumed, echo=quiet, resume=checkpoint)
-    again()
-    resumed, checkpoint = training.to_resume(tmp_path / "killed")
-    training.run(resumed, echo=quiet, resume=checkpoint)
+    kill_and_resume(replace(whole, output=str(tmp_path / "killed")), monkeypatch, [5, 4, 4])
     expected_history, expected_weights, _ = finished(tmp_path / "whole")
     history, weights, _ = finished(tmp_path / "killed")
     for row, expected in zip(history, expected_history, strict=True):
