@@ -210,9 +210,10 @@ class BlockOptimizer(keras.optimizers.Optimizer):
             }
         self._states[block] = _BlockState(inner, accumulators)
         if keras.backend.backend() == "torch":
-            from kerastl.torch_layout import follow_layout
+            from kerastl.torch_optimizers import follow_layout, fuse_updates
 
             follow_layout([*inner.variables, *accumulators.values()], variables)
+            fuse_updates(inner, self._optimizer_class)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Update the variables that have a gradient.
