@@ -26,6 +26,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self._good: list[Any] = []
+        self._kept: dict[int, tuple[Any, Any]] = {}
         self._epoch = 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -44,7 +45,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         rates = _current_rates(self.model)
         for variable, value in zip(self.model.weights, self._good, strict=True):
             variable.assign(value)
-        self._good = []
+        self._good, self._kept = [], {}
         at = ", ".join(f"{block} {float(rate):.3g}" for block, rate in rates.items())
         raise TrainingDivergedError(
             f"The loss became {loss} at step {batch + 1} of epoch {self._epoch}"
@@ -54,13 +55,26 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
         )
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._good = []
+        self._good, self._kept = [], {}
 
     def _keep(self) -> None:
-        # Copies: `convert_to_numpy` may give a view of the live tensor.
-        self._good = [
-            keras.ops.convert_to_numpy(variable.value).copy() for variable in self.model.weights
-        ]
+        good = []
+        for variable in self.model.weights:
+            stamp = _stamp(variable)
+            held, value = self._kept.get(id(variable), (None, None))
+            if stamp is None or stamp != held:
+                # A copy: `convert_to_numpy` may give a view of the live tensor.
+                value = keras.ops.convert_to_numpy(variable.value).copy()
+                self._kept[id(variable)] = (stamp, value)
+            good.append(value)
+        self._good = good
+
+
+def _stamp(variable: Any) -> tuple[int, int] | None:
+    """On torch, something that is another after the variable has changed; else None."""
+    if keras.backend.backend() != "torch":
+        return None
+    return id(variable.value), variable.value._version
 
 
 def _current_rates(model: Any) -> dict[str, float]:

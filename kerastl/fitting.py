@@ -70,6 +70,7 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
     for name, data in (("x", x), ("validation_data", kwargs.get("validation_data"))):
         if _is_data_loader(data):
             _check_classes(name, data, model)
+    _check_what_loaders_hold(x, y, kwargs)
     if _is_data_loader(x):
         kwargs.setdefault("shuffle", False)  # the loader's own business; Keras would warn
         if kwargs.get("class_weight"):
@@ -127,6 +128,24 @@ def check_batch_labels(labels: Any, num_classes: int, *, task: str = CLASSIFICAT
         check_labels(labels, num_classes, task=task)
 
 
+def _check_what_loaders_hold(x: Any, y: Any, kwargs: Mapping[str, Any]) -> None:
+    """Refuse labels and weights beside a `DataLoader`: its own would be the ones that count."""
+    validation = kwargs.get("validation_data")
+    given = {
+        "y": _is_data_loader(x) and y is not None,
+        "sample_weight": _is_data_loader(x) and kwargs.get("sample_weight") is not None,
+        "validation_data": isinstance(validation, tuple | list)
+        and len(validation) > 1
+        and _is_data_loader(validation[0]),
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise ValueError(
+                "A DataLoader must hold labels and weights itself, in batches (images, labels) or "
+                f"(images, labels, weights). Received: `{name}` with others beside it."
+            )
+
+
 def _check_classes(name: str, loader: Any, model: Any) -> None:
     """Refuse a data set that names its classes, as torchvision's do, and has another number."""
     classes = getattr(loader.dataset, "classes", None)
@@ -168,28 +187,37 @@ def takes_prefix_apart(images: Any, prefix: Any, *, jit_compile: bool) -> bool:
     """Whether a running `fit` computes the frozen prefix of these images outside the graph."""
     return (
         prefix is not None
+        and prefix.is_on()
         and keras.backend.backend() == "torch"
         and not jit_compile
         and not getattr(images, "is_meta", False)
     )
 
 
-class _WeightedCollate:
-    """Adds a weight per image to each batch, by its label."""
+class WeightedCollate:
+    """Adds a weight per image to each batch, by its label.
+
+    Args:
+        collate: Makes the batch `(images, labels)`.
+        weights: Weight of each class; 1 for the others.
+
+    Attributes:
+        inner: `collate`.
+    """
 
     def __init__(self, collate: Any, weights: Mapping[int, float]) -> None:
-        self._collate = collate
+        self.inner = collate
         self._weights = dict(weights)
 
     def __call__(self, samples: Sequence[Any]) -> Any:
         import torch
 
-        images, labels = self._collate(samples)
+        images, labels = self.inner(samples)
         weights = [self._weights.get(int(label), 1.0) for label in labels]
         return images, labels, torch.tensor(weights, dtype=torch.float32)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._collate!r}, {self._weights})"
+        return f"{type(self).__name__}({self.inner!r}, {self._weights})"
 
 
 def _weighted(loader: Any, class_weight: Mapping[int, float]) -> Any:
@@ -204,7 +232,7 @@ def _weighted(loader: Any, class_weight: Mapping[int, float]) -> Any:
     return DataLoader(
         loader.dataset,
         batch_sampler=loader.batch_sampler,
-        collate_fn=_WeightedCollate(loader.collate_fn, class_weight),
+        collate_fn=WeightedCollate(loader.collate_fn, class_weight),
         num_workers=loader.num_workers,
         pin_memory=loader.pin_memory,
         worker_init_fn=loader.worker_init_fn,

@@ -64,6 +64,8 @@ def fuse_updates(optimizer: keras.optimizers.Optimizer, kind: type) -> None:
             plain(grads, variables, learning_rate)
         else:
             update(optimizer, weights, list(grads), states, learning_rate)
+            # The kernels leave out what torch counts for every other change in place.
+            torch.autograd.graph.increment_version(weights)
 
     optimizer._backend_update_step = step
 
@@ -119,8 +121,8 @@ def _adam(
     step = (optimizer.iterations.value + 1).to(torch.float64)
     correction = torch.sqrt(1 - optimizer.beta_2**step) / (1 - optimizer.beta_1**step)
     # Keras corrects the rate instead of the moments, and adds epsilon to what is not
-    # corrected: to torch, an endless number of steps with the corrected rate.
-    endless = torch.full((), torch.inf, dtype=torch.float32, device=weights[0].device)
+    # corrected: to torch, a step so late that nothing is corrected, with the corrected rate.
+    late = torch.full((), 2.0**62, dtype=torch.float32, device=weights[0].device)
     rate = (learning_rate * correction).to(weights[0].device, torch.float32)
     torch._fused_adam_(
         weights,
@@ -128,7 +130,7 @@ def _adam(
         states[0],
         states[1],
         states[2] if optimizer.amsgrad else [],
-        [endless] * len(weights),
+        [late] * len(weights),
         lr=rate,
         beta1=optimizer.beta_1,
         beta2=optimizer.beta_2,

@@ -61,3 +61,25 @@ def config(tmp_path, pictures):
         strategy="feature-extraction",
         output=str(tmp_path / "run"),
     )
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """How many images went through the prefix function of each fit."""
+    from kerastl.prefix import running
+
+    counts = []
+    original = running.prefix_function
+
+    def counting(model, boundary):
+        function = original(model, boundary)
+        counts.append(0)
+
+        def call(images):
+            counts[-1] += len(images)
+            return function(images)
+
+        return call
+
+    monkeypatch.setattr(running, "prefix_function", counting)
+    return counts

@@ -6,7 +6,7 @@ from kerastl.errors import UnknownNameError
 from kerastl.prefix.boundary import Boundary
 from kerastl.prefix.decision import CacheLimits, CacheWishes, Room, decide
 
-LAYER2 = Boundary(("stem", "layer1", "layer2"), "layer2", ((4, 4, 128),), "float32")
+LAYER2 = Boundary(("stem", "layer1", "layer2"), "layer2", ((4, 4, 128),), "float32", (32, 32, 3))
 
 
 class Source:

@@ -75,6 +75,21 @@ def test_a_batch_norm_that_cannot_be_folded_stays():
     assert norms(faster) == 3
 
 
+class Borrowing(nn.Module):
+    """Uses the weight of its convolution a second time, by itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 3, 1, bias=False), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.norm(self.conv(x)) + nn.functional.conv2d(x, self.conv.weight)
+
+
+def test_a_weight_that_is_used_elsewhere_stays():
+    assert_same_function(randomized(Borrowing()), torch.rand(2, 3, 8, 8))
+
+
 class Untraceable(nn.Module):
     """Decides by the data."""
 

@@ -63,11 +63,18 @@ class FileItems:
         return str(self.paths[index])
 
     def fingerprint(self, indices: np.ndarray) -> str:
-        """A digest of path, size and time of change of the files; none is opened."""
+        """A digest of path, size and time of change of the files; none is opened.
+
+        A file that is gone is an error, or left out, only when it is read.
+        """
         digest = hashlib.blake2b(digest_size=16)
         for index in indices:
-            about = os.stat(self.paths[index])
-            digest.update(f"{self.paths[index]} {about.st_size} {about.st_mtime_ns}\n".encode())
+            path = self.paths[index]
+            try:
+                about = os.stat(path)
+                digest.update(f"{path} {about.st_size} {about.st_mtime_ns}\n".encode())
+            except FileNotFoundError:
+                digest.update(f"{path} is gone\n".encode())
         return digest.hexdigest()
 
 

@@ -113,6 +113,7 @@ class ArrayBatches(_BoundaryAdapter):
     def _converted(self, numbered_batches: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
         for batch in numbered_batches:
             numbers = np.asarray(keras.ops.convert_to_numpy(batch[0]))
+            self._features.before_each_batch()
             if self._features.is_on:
                 yield (self._features.of(numbers, self._source.pixels), *batch[1:])
             else:
@@ -167,6 +168,7 @@ class LoaderBatches(_BoundaryAdapter):
         absent = self._source.absent
         for all_numbers in numbers_of_batches:
             numbers = all_numbers[~absent[all_numbers]]
+            self._features.before_each_batch()
             if self._is_complete():
                 rows = self._features.rows(numbers)
                 columns = [as_tensor(column) for column in self._labels.get(rows)]
@@ -176,6 +178,7 @@ class LoaderBatches(_BoundaryAdapter):
 
     def _with_features(self, numbers: np.ndarray, batch: Any) -> tuple[Any, ...]:
         images, *columns = _checked(batch, len(numbers))
+        self._features.before_each_batch()
         if not self._features.is_on:
             return tuple(_for_backend(value) for value in (images, *columns))
         # An image that is kept goes with the labels that it was read with: both may be random.

@@ -25,12 +25,14 @@ class Boundary:
             where the whole backbone is frozen.
         shapes: Shape of each tensor that passes, without the batch.
         dtype: Their type.
+        image_shape: Height, width and channels of the model's images.
     """
 
     blocks: tuple[str, ...]
     layer: str
     shapes: tuple[tuple[int, ...], ...]
     dtype: str
+    image_shape: tuple[int, ...]
 
     @property
     def bytes_per_image(self) -> int:
@@ -51,7 +53,8 @@ def boundary_of(model: Any) -> Boundary | None:
         last = model.layers[[layer.name for layer in model.layers].index(HEAD) - 1].name
     outputs = as_list(model.get_layer(last).output)
     shapes = tuple(tuple(output.shape[1:]) for output in outputs)
-    return Boundary(names, last, shapes, str(outputs[0].dtype))
+    image_shape = tuple(model.inputs[0].shape[1:])
+    return Boundary(names, last, shapes, str(outputs[0].dtype), image_shape)
 
 
 def layers_before(model: Any, layer: str) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -13,58 +13,13 @@ from keras.src.trainers.data_adapters.array_slicing import train_validation_spli
 
 from kerastl.fitting import with_callbacks
 from kerastl.prefix.adapters import ArrayBatches, LoaderBatches
-from kerastl.prefix.boundary import Boundary, boundary_of
+from kerastl.prefix.boundary import Boundary, boundary_of, layers_before
 from kerastl.prefix.decision import CacheDecision, CacheWishes, decide, views_of
 from kerastl.prefix.features import BoundaryFeatures, LabelRows
-from kerastl.prefix.functions import (
-    PrefixFunction,
-    prefix_function,
-    variables_before,
-    weights_digest,
-    weights_stamp,
-)
+from kerastl.prefix.functions import variables_before, weights_digest
+from kerastl.prefix.running import RunningPrefix, WarnOfLateChanges, WatchPrefix
 from kerastl.prefix.sources import ImageSource, LoaderSource, array_source, loader_source
 from kerastl.prefix.store import FeatureStore
-
-
-class RunningPrefix:
-    """The frozen prefix of a running `fit`.
-
-    Args:
-        model: The classifier.
-        boundary: Where the prefix ends.
-        cache: What the model keeps between two calls of `fit`.
-
-    Attributes:
-        boundary: Where the prefix ends.
-        function: What computes it.
-        features: What is kept of each data source.
-    """
-
-    def __init__(self, model: Any, boundary: Boundary, cache: PrefixCache) -> None:
-        self.boundary = boundary
-        self.function: PrefixFunction = prefix_function(model, boundary)
-        self.features: list[BoundaryFeatures] = []
-        self._model = model
-        self._cache = cache
-        self._variables = variables_before(model, boundary)
-        self._stamp = weights_stamp(self._variables)
-
-    def stop(self) -> None:
-        """Go on with the images themselves: the set of frozen blocks has changed."""
-        for features in self.features:
-            features.is_on = False
-
-    def refresh(self) -> None:
-        """Drop what was computed with weights that are no longer there."""
-        stamp = weights_stamp(self._variables)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        self._cache.clear()
-        self.function = prefix_function(self._model, self.boundary)
-        for features in self.features:
-            features.restart(self.function)
 
 
 @dataclass(frozen=True)
@@ -97,23 +52,39 @@ class PrefixCache:
     def open(self, key: str) -> None:
         """Begin a `fit`; another key than the last one's drops everything.
 
+        Rows of images that the user vouched for were good for the last `fit` only.
+
         Args:
-            key: Boundary, weights before it, type and image size.
+            key: Boundary, weights before it, types and image size.
         """
         if key != self._key:
             self.clear()
             self._key = key
+        self._rows = {name: rows for name, rows in self._rows.items() if rows[2].is_known_to_repeat}
         self._used = set()
 
     def features(
-        self, source: ImageSource, prefix: RunningPrefix, decision: CacheDecision, *, views: int
+        self,
+        source: ImageSource,
+        fingerprint: str,
+        prefix: RunningPrefix,
+        decision: CacheDecision,
+        *,
+        views: int,
     ) -> Kept:
         """The rows of a source: those of an earlier `fit` on the same data, or new ones.
+
+        Args:
+            source: The images.
+            fingerprint: The source's own.
+            prefix: The prefix of this `fit`.
+            decision: Where the rows go.
+            views: Views of each image that are kept.
 
         Raises:
             OSError: If the disk has no room for them.
         """
-        name = f"{source.fingerprint()} x {views}"
+        name = f"{fingerprint} x {views} {decision.place}"
         if name not in self._rows:
             count = source.num_images * views
             store = FeatureStore(prefix.boundary, count, on_disk=decision.place == "disk")
@@ -132,54 +103,6 @@ class PrefixCache:
     def drop_unused(self) -> None:
         """Drop the rows of data that this `fit` does not use."""
         self._rows = {name: rows for name, rows in self._rows.items() if name in self._used}
-
-
-class WatchPrefix(keras.callbacks.Callback):
-    """Turns the views, and looks at each epoch's start for weights that have changed.
-
-    It comes after the user's callbacks, which may have changed them. On torch
-    every batch looks too, which costs little there; JAX takes no new weights
-    within an epoch.
-
-    Args:
-        prefix: The prefix of this `fit`.
-    """
-
-    def __init__(self, prefix: RunningPrefix) -> None:
-        super().__init__()
-        self._prefix = prefix
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        for features in self._prefix.features:
-            features.view = epoch % features.views
-        self._prefix.refresh()
-
-
-class WarnOfLateChanges(keras.callbacks.Callback):
-    """Says on TensorFlow where weights changed amid an epoch, too late for some of its steps.
-
-    It comes before the user's callbacks, whose changes between two epochs count in time.
-
-    Args:
-        variables: The weights before the boundary.
-    """
-
-    def __init__(self, variables: Sequence[Any]) -> None:
-        super().__init__()
-        self._variables = variables
-        self._stamp: Any = None
-
-    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if batch == 0:
-            self._stamp = weights_stamp(self._variables)
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if weights_stamp(self._variables) != self._stamp:
-            warnings.warn(
-                "Weights of frozen blocks changed amid an epoch, whose later steps may have used "
-                "the cache of earlier weights. Change them between two epochs, or say cache=False.",
-                stacklevel=2,
-            )
 
 
 @dataclass(frozen=True)
@@ -206,7 +129,8 @@ def planned(model: Any, x: Any, validation: Any, wishes: CacheWishes, *, epochs:
     boundary, room = boundary_of(model), wishes.limits.room()
     parts = [decide(boundary, source_of(x), wishes, room, epochs=epochs)]
     if validation is not None:
-        parts.append(decide(boundary, _validation_source(validation), wishes, room, epochs=epochs))
+        held_out = _validation_source(validation)
+        parts.append(decide(boundary, held_out, _held_out(wishes), room, epochs=epochs))
     return _report(parts)
 
 
@@ -230,36 +154,67 @@ def prepare(
     held_out = _validation_source(options.get("validation_data"))
     parts = [decide(boundary, train, wishes, room, epochs=epochs)]
     if options.get("validation_data") is not None:
-        parts.append(decide(boundary, held_out, wishes, room, epochs=epochs))
+        parts.append(decide(boundary, held_out, _held_out(wishes), room, epochs=epochs))
     if wishes.explicit and parts[0].place is None:
         warnings.warn(f"The cache that was asked for is {parts[0].reason}.", stacklevel=4)
-    if boundary is None:
-        return Prepared(x, y, options, None, _report(parts))
-    prefix = RunningPrefix(model, boundary, cache)
-    if not any(part.place for part in parts):
+    if boundary is None or not any(part.place for part in parts):
+        cache.clear()
+        on_torch = keras.backend.backend() == "torch"
+        prefix = RunningPrefix(model, boundary, cache) if boundary and on_torch else None
+        if prefix is not None:
+            options = with_callbacks(model, options, [], last=[WatchPrefix(prefix)])
         return Prepared(x, y, options, prefix, _report(parts))
-    cache.open(f"{boundary} {model.image_size} {weights_digest(variables_before(model, boundary))}")
-    try:
-        if parts[0].place and train is not None:
-            kept = cache.features(train, prefix, parts[0], views=views_of(train, wishes))
-            x, options = _train_batches(train, x, y, options, kept)
+    prefix = RunningPrefix(model, boundary, cache)
+    cache.open(_key(model, boundary))
+    for number, (source, views) in enumerate(((train, views_of(train, wishes)), (held_out, 1))):
+        if source is None or number >= len(parts) or parts[number].place is None:
+            continue
+        fingerprint = source.fingerprint()
+        try:
+            kept = cache.features(source, fingerprint, prefix, parts[number], views=views)
+        except OSError as error:
+            parts[number] = _without_file(error, wishes)
+            continue
+        if number == 0:
+            x, options = _train_batches(source, x, y, options, kept)
             y = None
-        if len(parts) > 1 and parts[1].place and held_out is not None:
-            kept = cache.features(held_out, prefix, parts[1], views=1)
-            options = _validation_batches(held_out, options, kept)
-    except OSError as error:
-        prefix.features.clear()
-        raise OSError(
-            error.errno,
-            "The cache of the frozen blocks could not get its file: "
-            f"{error.strerror}. Free some space, set TMPDIR to another disk, or say cache=False",
-        ) from error
+        else:
+            options = _validation_batches(source, options, kept)
     cache.drop_unused()
     options = with_callbacks(model, options, [], last=[WatchPrefix(prefix)])
     if keras.backend.backend() == "tensorflow":
         watch = WarnOfLateChanges(variables_before(model, boundary))
         options = with_callbacks(model, options, [watch])
     return Prepared(x, y, options, prefix, _report(parts))
+
+
+def _held_out(wishes: CacheWishes) -> CacheWishes:
+    """The same wishes for validation images, of which one view is kept."""
+    if wishes.views == 1:
+        return wishes
+    return replace(wishes, views=1, vouches=True)
+
+
+def _key(model: Any, boundary: Boundary) -> str:
+    types = [str(layer.compute_dtype) for layer in layers_before(model, boundary.layer)]
+    digest = weights_digest(variables_before(model, boundary))
+    return f"{boundary} {model.image_size} {types} {digest}"
+
+
+def _without_file(error: OSError, wishes: CacheWishes) -> CacheDecision:
+    """Going on without a cache whose file cannot be had, unless it was asked for.
+
+    Raises:
+        OSError: If it was.
+    """
+    reason = f"the cache of the frozen blocks could not get its file: {error.strerror}"
+    if not wishes.explicit:
+        return CacheDecision(None, f"not used: {reason}")
+    raise OSError(
+        error.errno,
+        f"{reason[:1].upper()}{reason[1:]}. Free some space, set TMPDIR to another disk, or say "
+        "cache=False",
+    ) from error
 
 
 def source_of(x: Any) -> ImageSource | None:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from kerastl.errors import unknown_name
 from kerastl.prefix.boundary import Boundary
+from kerastl.prefix.memory import available_memory, is_in_memory
 from kerastl.prefix.modes import CACHE_MODES
 from kerastl.prefix.sources import ImageSource
 
@@ -39,11 +40,12 @@ class CacheLimits:
         """
         memory, disk = self.memory, self.disk
         if memory is None:
-            import psutil
-
-            memory = int((psutil.virtual_memory().available + held) * MEMORY_SHARE)
+            memory = int((available_memory() + held) * MEMORY_SHARE)
         if disk is None:
-            disk = int(shutil.disk_usage(tempfile.gettempdir()).free * DISK_SHARE)
+            folder = tempfile.gettempdir()
+            disk = int(shutil.disk_usage(folder).free * DISK_SHARE)
+            if is_in_memory(folder):
+                disk = min(disk, memory)
         return Room(memory, disk)
 
 
@@ -55,11 +57,14 @@ class CacheWishes:
         mode: One of `CACHE_MODES`.
         views: Views of each image that are kept, where images change at random.
         limits: The most that the cache may take.
+        vouches: Whether images that may change are taken to repeat, whatever
+            the mode.
     """
 
     mode: str = "auto"
     views: int = 1
     limits: CacheLimits = CacheLimits()
+    vouches: bool = False
 
     @classmethod
     def checked(
@@ -90,7 +95,7 @@ class CacheWishes:
     @property
     def explicit(self) -> bool:
         """Whether the user asked for a cache, and vouches for images that may change."""
-        return self.mode in ("memory", "disk") or self.views > 1
+        return self.mode in ("memory", "disk") or self.views > 1 or self.vouches
 
 
 @dataclass
@@ -169,9 +174,9 @@ def decide(
     return CacheDecision(place, f"{where}: {what}")
 
 
-def views_of(source: ImageSource, wishes: CacheWishes) -> int:
+def views_of(source: ImageSource | None, wishes: CacheWishes) -> int:
     """Views of each image that are kept: one where all are the same."""
-    return 1 if source.is_known_to_repeat else wishes.views
+    return 1 if source is None or source.is_known_to_repeat else wishes.views
 
 
 def _place(needed: int, mode: str, room: Room) -> Literal["memory", "disk"] | None:

@@ -27,7 +27,9 @@ class BoundaryFeatures:
         view: The view of this epoch.
         is_on: False once the prefix has changed under a running `fit`: the
             images themselves are used from then on.
-        before_each_batch: Called before the features of a batch are looked up.
+        before_each_batch: Looks whether the prefix is still the same; it may
+            turn `is_on` off or have the rows forgotten. Call it before a batch
+            is looked up.
     """
 
     def __init__(
@@ -82,15 +84,28 @@ class BoundaryFeatures:
 
         Returns:
             The name of the boundary's layer -> its output, one tensor or a list.
+
+        Raises:
+            ValueError: If the images are not of the model's size.
         """
-        self.before_each_batch()
         rows, missing = self.rows(numbers), self.missing(numbers)
         if missing.any():
-            values = self._function(pixels(numbers[missing]))
+            images = pixels(numbers[missing])
+            self._check_size(images)
+            values = self._function(images)
             self.store.put(rows[missing], [as_array(value) for value in values])
             if missing.all():
                 return self._named(values)
         return self._named([as_tensor(array) for array in self.store.get(rows)])
+
+    def _check_size(self, images: Any) -> None:
+        """A pooled vector would fit whatever the size of the images was."""
+        shape, wanted = tuple(images.shape[1:]), self.boundary.image_shape
+        if shape != wanted:
+            raise ValueError(
+                f"Images must have the shape {wanted} of the classifier. Received: {shape}. "
+                f"Load them with image_size={wanted[0]}, or build the classifier with theirs."
+            )
 
     def _named(self, values: Sequence[Any]) -> dict[str, Any]:
         return {self.boundary.layer: values[0] if len(values) == 1 else list(values)}

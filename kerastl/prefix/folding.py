@@ -38,9 +38,15 @@ def folded(module: nn.Module) -> nn.Module:
         return clone
     modules = dict(traced.named_modules())
     called = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    # Convolutions and norms whose weights are used by other operations too stay as they are.
+    read = {
+        str(node.target).rpartition(".")[0] for node in traced.graph.nodes if node.op == "get_attr"
+    }
     for norm_node in list(traced.graph.nodes):
         pair = _pair(norm_node, modules)
-        if pair is None or any(called.count(each.target) > 1 for each in (norm_node, pair)):
+        if pair is None or any(
+            called.count(each.target) > 1 or each.target in read for each in (norm_node, pair)
+        ):
             continue
         convolution, norm = modules[str(pair.target)], modules[str(norm_node.target)]
         fused = fuse_conv_bn_eval(convolution, norm)

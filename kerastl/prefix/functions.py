@@ -57,6 +57,15 @@ def weights_stamp(variables: Sequence[Any]) -> Any:
     return [variable.value._version for variable in variables]
 
 
+def weights_sums(variables: Sequence[Any]) -> list[float]:
+    """Norms of variables on torch, for changes past its count, such as by `tensor.data`."""
+    if keras.backend.backend() != "torch":
+        return []  # the stamp is of the values there
+    from kerastl.prefix.torch_function import norms
+
+    return norms([variable.value for variable in variables])
+
+
 def _on_jax(model: Any, layers: Sequence[Any]) -> PrefixFunction:
     import jax
 

@@ -34,10 +34,16 @@ class ArraySource:
 
     def pixels(self, indices: np.ndarray) -> np.ndarray:
         """Some of the images."""
+        if _is_torch_tensor(self.images):
+            import torch
+
+            # Where they are: Keras would move all of them to its device for each batch.
+            taken = self.images[torch.as_tensor(indices, device=self.images.device)].cpu()
+            on_torch = keras.backend.backend() == "torch"
+            return np.asarray(keras.ops.convert_to_numpy(taken) if on_torch else taken)
         if keras.ops.is_tensor(self.images):
             taken = keras.ops.take(self.images, indices, axis=0)
             return np.asarray(keras.ops.convert_to_numpy(taken))
-        # NumPy's, and torch's where Keras runs on another backend.
         return np.asarray(self.images[indices])
 
     def fingerprint(self) -> str:
@@ -65,8 +71,10 @@ class LoaderSource:
     def __init__(self, loader: Any) -> None:
         self.loader = loader
         self.num_images = len(loader.dataset)
-        self.is_known_to_repeat = getattr(loader.dataset, "repeats", False) is True
-        self.why_not = "the data set may change its images at random"
+        repeats = getattr(loader.dataset, "repeats", False) is True
+        self.is_known_to_repeat = repeats and _only_stacks(loader.collate_fn)
+        changes = "collate function may change the" if repeats else "data set may change its"
+        self.why_not = f"the {changes} images at random"
 
     @property
     def absent(self) -> np.ndarray:
@@ -96,8 +104,12 @@ def loader_source(x: Any) -> LoaderSource | None:
         from torch.utils.data import DataLoader, IterableDataset
     except ImportError:
         return None
+    from kerastl.data.batches import ImageLoader
+
     if not isinstance(x, DataLoader) or isinstance(x.dataset, IterableDataset):
         return None
+    if type(x).__iter__ not in (DataLoader.__iter__, ImageLoader.__iter__):
+        return None  # what it does to the batches would be left out
     return LoaderSource(x) if x.batch_sampler is not None else None
 
 
@@ -113,6 +125,7 @@ def numbered(loader: Any) -> Any:
         batch_sampler=loader.batch_sampler,
         collate_fn=NumberedCollate(loader.collate_fn),
         num_workers=loader.num_workers,
+        pin_memory=loader.pin_memory,
         worker_init_fn=loader.worker_init_fn,
         multiprocessing_context=loader.multiprocessing_context,
         generator=loader.generator,
@@ -134,6 +147,18 @@ def numbers_only(loader: Any) -> Iterator[np.ndarray]:
             generator=loader.generator,
         )
     )
+
+
+def _only_stacks(collate: Any) -> bool:
+    """Whether a collate function is known to make a batch of the samples as they are."""
+    from torch.utils.data import default_collate
+
+    from kerastl.data.batches import collate_sound
+    from kerastl.fitting import WeightedCollate
+
+    if isinstance(collate, WeightedCollate):
+        return _only_stacks(collate.inner)
+    return collate in (default_collate, collate_sound)
 
 
 def _is_torch_tensor(x: Any) -> bool:

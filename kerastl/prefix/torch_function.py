@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,12 @@ class TorchPrefix:
         if layer.name in self._block_names:
             return lambda values: layer(values, training=False)
         return lambda values: layer(values)
+
+
+def norms(tensors: Sequence[torch.Tensor]) -> list[float]:
+    """The 2-norm of each tensor of floats."""
+    floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
+    return torch.stack(torch._foreach_norm(floats)).tolist() if floats else []
 
 
 def numpy_of(tensor: torch.Tensor) -> np.ndarray:

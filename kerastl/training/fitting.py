@@ -56,6 +56,7 @@ class Training:
         )
         self.keep.num_phases = len(prepared.phases)
         self._has_older_run = resume is None and bool(held_files(folder))
+        self._cache_reports: dict[int, str] = {}
 
     def fit(self, shown: Any) -> None:
         """Train what is left of the run.
@@ -90,6 +91,13 @@ class Training:
             keep.save_model()
             keep.phase, keep.phase_start = number + 1, len(keep.epochs)
             keep.save_checkpoint()
+
+    def cache_report(self) -> str:
+        """What was kept of the frozen blocks' output in each phase of this process, or why not."""
+        reports = self._cache_reports
+        if len(self._prepared.phases) == 1 or not reports:
+            return str(self._prepared.model.cache_report)
+        return "; ".join(f"phase {number + 1} {report}" for number, report in reports.items())
 
     def _is_under_way(self) -> bool:
         """Whether the phase has finished an epoch."""
@@ -126,6 +134,7 @@ class Training:
             verbose=0,
             **(_cache(config) if phase.strategy.frozen else {}),
         )
+        self._cache_reports[number] = prepared.model.cache_report
 
     def _best_epoch(
         self,

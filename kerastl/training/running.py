@@ -131,7 +131,10 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
         shown.echo("")
     epochs = training.keep.epochs
     test = scores.scores if scores else {}
-    measured = _results(prepared, epochs, test=test, seconds=seconds, completed=completed)
+    cache = training.cache_report()
+    measured = _results(
+        prepared, epochs, test=test, seconds=seconds, completed=completed, cache=cache
+    )
     if epochs:
         results.save_metrics(folder, measured)
     if completed:
@@ -218,6 +221,7 @@ def _results(
     test: Mapping[str, float],
     seconds: Mapping[str, float],
     completed: bool,
+    cache: str,
 ) -> RunResults:
     train, validation = results.split_logs(epochs[-1]) if epochs else ({}, {})
     return RunResults(
@@ -231,5 +235,5 @@ def _results(
         completed=completed,
         strategy=_strategy(prepared),
         class_names=prepared.data.class_names,
-        cache=prepared.model.cache_report,
+        cache=cache,
     )

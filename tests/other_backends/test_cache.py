@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kerastl
-from kerastl.prefix import caching
+from kerastl.prefix import running
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
@@ -32,7 +32,7 @@ def classifier(spec, through):
 )
 def test_history_with_the_cache_is_the_history_without(monkeypatch, spec, through, source):
     computed = []
-    original = caching.prefix_function
+    original = running.prefix_function
 
     def counting(model, boundary):
         function = original(model, boundary)
@@ -43,7 +43,7 @@ def test_history_with_the_cache_is_the_history_without(monkeypatch, spec, throug
 
         return call
 
-    monkeypatch.setattr(caching, "prefix_function", counting)
+    monkeypatch.setattr(running, "prefix_function", counting)
     histories = []
     for cache in (False, "auto"):
         model = classifier(spec, through)
