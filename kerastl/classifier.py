@@ -20,6 +20,7 @@ from kerastl.assembly import (
 from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
 from kerastl.blocks import HEAD, Block, select
+from kerastl.compiled_steps import CompiledPerShape
 from kerastl.layers.head import ClassificationHead
 from kerastl.layers.preprocessing import ImagePreprocessing
 from kerastl.prefix import caching
@@ -29,7 +30,7 @@ from kerastl.tasks import CLASSIFICATION, task_of
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
-class ImageClassifier(keras.Model):
+class ImageClassifier(CompiledPerShape):
     """A pretrained backbone with a new classification head.
 
     Takes raw pixels 0-255 in RGB order, `(batch, height, width, 3)`, uint8 or
