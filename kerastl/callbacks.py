@@ -71,8 +71,12 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
 
 def _stamp(variable: Any) -> tuple[int, int] | None:
-    """On torch, something that is another after the variable has changed; else None."""
-    if keras.backend.backend() != "torch":
+    """On torch, something that is another after a kernel has changed; else None.
+
+    Torch does not count what batch norm does to its moving statistics, which
+    are vectors: those are small and copied each time.
+    """
+    if keras.backend.backend() != "torch" or len(variable.shape) < 2:
         return None
     return id(variable.value), variable.value._version
 

@@ -22,6 +22,26 @@ class LearningRateLog(keras.callbacks.Callback):
             logs.update({f"learning_rate/{block}": rate for block, rate in rates.items()})
 
 
+class OrderPerEpoch(keras.callbacks.Callback):
+    """Draws one order after the other, whatever a look at a batch or workers drew ahead.
+
+    Args:
+        sampler: The order of a loader's images.
+    """
+
+    def __init__(self, sampler: Any) -> None:
+        super().__init__()
+        self._sampler = sampler
+        self._next = sampler.epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._sampler.set_epoch(self._next)
+        self._next += 1
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._sampler.set_epoch(self._next)
+
+
 def resolve_loss(loss: Any, task: str, num_classes: int) -> Any:
     """Keras's cross-entropies by name, and the task's default, taken from the logits."""
     if loss is None:
@@ -63,6 +83,7 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
             of the data.
     """
     from kerastl.callbacks import StopOnNonFiniteLoss
+    from kerastl.data.ordering import SeededOrder
 
     kwargs = dict(kwargs)
     if y is not None:
@@ -75,7 +96,11 @@ def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, di
         kwargs.setdefault("shuffle", False)  # the loader's own business; Keras would warn
         if kwargs.get("class_weight"):
             x = _weighted(x, kwargs.pop("class_weight"))
-    return x, with_callbacks(model, kwargs, [LearningRateLog(), StopOnNonFiniteLoss()])
+    first: list[keras.callbacks.Callback] = [LearningRateLog(), StopOnNonFiniteLoss()]
+    sampler = getattr(getattr(x, "batch_sampler", None), "sampler", None)
+    if isinstance(sampler, SeededOrder):
+        first.append(OrderPerEpoch(sampler))
+    return x, with_callbacks(model, kwargs, first)
 
 
 def with_callbacks(

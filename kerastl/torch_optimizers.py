@@ -42,38 +42,53 @@ def fuse_updates(optimizer: keras.optimizers.Optimizer, kind: type) -> None:
 
     The numbers are Keras's, but for the order of roundings. Where the kernel
     does not serve, Keras's own update is called: nesterov, other devices than
-    CPU and CUDA, a compiled step, or tensors of unlike type or layout, which
-    the kernel would take for alike.
+    CPU and CUDA, a compiled step, weights of 16 bits, which kernels for CPUs
+    have got wrong, or tensors of unlike type or layout, which they would take
+    for alike.
 
     Args:
         optimizer: The optimizer; it is changed in place. Others stay as they are.
         kind: Its public class.
     """
     fused = _FUSED.get(kind)
-    if fused is None or getattr(optimizer, "nesterov", False):
-        return
-    states_of, update = fused
-    plain = optimizer._backend_update_step
+    if fused is not None and not getattr(optimizer, "nesterov", False):
+        optimizer._backend_update_step = _FusedUpdate(optimizer, *fused)
+
+
+class _FusedUpdate:
+    """In the place of an optimizer's `_backend_update_step`; a copy of it goes with a copy."""
+
+    def __init__(
+        self,
+        optimizer: Any,
+        states_of: Callable[[Any], list[Any]],
+        update: Callable[..., None],
+    ) -> None:
+        self._optimizer = optimizer
+        self._states_of = states_of
+        self._update = update
 
     @torch.no_grad()
-    def step(grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+    def __call__(self, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
+        optimizer = self._optimizer
         indices = [optimizer._get_variable_index(variable) for variable in variables]
-        states = [[state[index].value for index in indices] for state in states_of(optimizer)]
+        states = [[each[index].value for index in indices] for each in self._states_of(optimizer)]
         weights = [variable.value for variable in variables]
         if torch.compiler.is_compiling() or not _are_alike(weights, grads, *states):
-            plain(grads, variables, learning_rate)
+            type(optimizer)._backend_update_step(optimizer, grads, variables, learning_rate)
         else:
-            update(optimizer, weights, list(grads), states, learning_rate)
+            self._update(optimizer, weights, list(grads), states, learning_rate)
             # The kernels leave out what torch counts for every other change in place.
             torch.autograd.graph.increment_version(weights)
 
-    optimizer._backend_update_step = step
-
 
 def _are_alike(*lists: Sequence[torch.Tensor]) -> bool:
-    """Whether all tensors have one type and device, and those of one index one order in memory."""
+    """Whether all tensors have one type and device, and those of one index one order in memory.
+
+    Types and devices that the kernels do not serve count as unlike.
+    """
     first = lists[0][0]
-    if first.device.type not in ("cpu", "cuda"):
+    if first.device.type not in ("cpu", "cuda") or first.dtype not in _TYPES:
         return False
     for tensors in zip(*lists, strict=True):
         if any(t.dtype != first.dtype or t.device != first.device for t in tensors):
@@ -140,6 +155,8 @@ def _adam(
         maximize=False,
     )
 
+
+_TYPES = (torch.float32, torch.float64)
 
 _FUSED: dict[type, tuple[Callable[[Any], list[Any]], Callable[..., None]]] = {
     keras.optimizers.SGD: (_sgd_states, _sgd),

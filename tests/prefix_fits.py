@@ -13,9 +13,11 @@ LABELS = np.arange(22) % 4
 HELD_OUT = (RNG.integers(0, 256, (9, 32, 32, 3), dtype=np.uint8), np.arange(9) % 4)
 
 
-def classifier(*, through="layer2", spec="torchvision:resnet18", **kwargs):
+def classifier(*, through="layer2", spec="torchvision:resnet18", num_classes=4, **kwargs):
     keras.utils.set_random_seed(0)
-    model = kerastl.ImageClassifier(spec, 4, weights=None, image_size=32, dropout=0.3, **kwargs)
+    model = kerastl.ImageClassifier(
+        spec, num_classes, weights=None, image_size=32, dropout=0.3, **kwargs
+    )
     if through:
         model.freeze(through=through)
     # Small steps: others blow up the rounding of batches of another size.

@@ -351,6 +351,26 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(images, labels
         np.testing.assert_array_equal(value, kept[name])
 
 
+class LeapInTheThirdEpoch(keras.callbacks.Callback):
+    """A rate that no network stands, from the third epoch on."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            self.kept = state_of(self.model, *self.model.block_names)
+            self.model.optimizer.learning_rate = 1e30
+
+
+def test_moving_statistics_too_become_those_of_the_last_finished_epoch(images, labels):
+    model = kerastl.ImageClassifier("torchvision:resnet18", 4, weights=None, image_size=32)
+    model.freeze("stem")
+    model.compile("sgd", learning_rate=1e-3)
+    leap = LeapInTheThirdEpoch()
+    with pytest.raises(TrainingDivergedError, match="epoch 3"):
+        model.fit(images, labels, batch_size=4, epochs=3, verbose=0, callbacks=[leap])
+    for name, value in state_of(model, *model.block_names).items():
+        np.testing.assert_array_equal(value, leap.kept[name], err_msg=name)
+
+
 def test_a_wrong_image_size_is_refused_by_the_model(resnet_pair):
     model, _ = resnet_pair
     with pytest.raises(ValueError, match="shape"):

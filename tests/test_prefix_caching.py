@@ -193,7 +193,7 @@ def test_a_full_disk_is_one_sentence(monkeypatch):
     with pytest.raises(OSError, match="could not get its file: No space left on device"):
         train(classifier(), cache="disk")
     model = classifier()
-    history = train(model, cache_limits=CacheLimits(memory=0))
+    history = train(model, cache_limits=CacheLimits(memory=0, disk=10**9))
     assert_same(history, train(classifier(), cache=False))
     assert model.cache_report.startswith("not used: the cache of the frozen blocks could not get")
 

@@ -1,8 +1,11 @@
 """Every reason to keep the frozen prefix's output, and not to."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from kerastl.errors import UnknownNameError
+from kerastl.prefix import decision
 from kerastl.prefix.boundary import Boundary
 from kerastl.prefix.decision import CacheLimits, CacheWishes, Room, decide
 
@@ -74,6 +77,34 @@ def test_the_limits_are_a_share_of_what_the_machine_has():
     room = CacheLimits().room()
     assert 0 < room.memory <= psutil.virtual_memory().total / 4
     assert room.disk > 0
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with 1,000 bytes of memory and 600 of disk, and whether its files are in memory."""
+
+    def set_up(*, files_in_memory):
+        monkeypatch.setattr(decision, "available_memory", lambda: 1000)
+        monkeypatch.setattr(decision, "is_in_memory", lambda folder: files_in_memory)
+        usage = SimpleNamespace(free=600)
+        monkeypatch.setattr(decision.shutil, "disk_usage", lambda folder: usage)
+
+    return set_up
+
+
+def test_what_an_earlier_cache_holds_is_room_for_the_next(machine):
+    machine(files_in_memory=False)
+    assert CacheLimits().room() == Room(250, 300)
+    assert CacheLimits().room(held=Room(200, 400)) == Room(300, 500)
+
+
+def test_files_in_memory_share_its_room(machine):
+    machine(files_in_memory=True)
+    room = CacheLimits().room(held=Room(0, 200))
+    assert room == Room(300, 300, is_shared=True)
+    room.take("memory", 100)
+    room.take("disk", 50)
+    assert (room.memory, room.disk) == (150, 150)
 
 
 def test_a_wrong_wish_is_one_sentence():

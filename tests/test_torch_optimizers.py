@@ -106,6 +106,14 @@ def test_optimizers_without_a_fitting_kernel_stay_as_they_are(optimizer, calls):
     assert not calls
 
 
+def test_weights_of_sixteen_bits_are_left_to_keras(calls):
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+    expected = trained(optimizer, is_fused=False, dtype="bfloat16")
+    fused = trained(optimizer, is_fused=True, dtype="bfloat16")
+    assert all(np.array_equal(a, b) for a, b in zip(fused, expected, strict=True))
+    assert not calls
+
+
 @pytest.mark.parametrize("unlike", ["layout", "type"])
 def test_tensors_that_are_not_alike_are_left_to_keras(unlike, calls):
     """The kernels go through memory as it lies, whatever the strides say."""

@@ -12,9 +12,8 @@ from torch.utils.data import Sampler
 class SeededOrder(Sampler[int]):
     """A new order for every epoch.
 
-    An epoch counts once its last image has been drawn. So a look at the first
-    batch, as Keras takes it on some backends to learn their shape, does not
-    change which order comes next.
+    An epoch counts once its last image has been drawn, which worker processes
+    do ahead of time: `fit` says by `set_epoch` which order it is at.
 
     Args:
         num_images: Number of images.
@@ -27,6 +26,11 @@ class SeededOrder(Sampler[int]):
         self._seed = seed
         self._shown = epoch
         self._epoch = 0
+
+    @property
+    def epoch(self) -> int:
+        """Number of the epoch whose order comes next."""
+        return self._epoch
 
     def __len__(self) -> int:
         return self._num_images

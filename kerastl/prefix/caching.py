@@ -14,7 +14,7 @@ from keras.src.trainers.data_adapters.array_slicing import train_validation_spli
 from kerastl.fitting import with_callbacks
 from kerastl.prefix.adapters import ArrayBatches, LoaderBatches
 from kerastl.prefix.boundary import Boundary, boundary_of, layers_before
-from kerastl.prefix.decision import CacheDecision, CacheWishes, decide, views_of
+from kerastl.prefix.decision import CacheDecision, CacheWishes, Room, decide, views_of
 from kerastl.prefix.features import BoundaryFeatures, LabelRows
 from kerastl.prefix.functions import variables_before, weights_digest
 from kerastl.prefix.running import RunningPrefix, WarnOfLateChanges, WatchPrefix
@@ -41,8 +41,16 @@ class PrefixCache:
     @property
     def memory_bytes(self) -> int:
         """What the rows in memory take."""
+        return self._bytes(on_disk=False)
+
+    @property
+    def disk_bytes(self) -> int:
+        """What the rows on disk take."""
+        return self._bytes(on_disk=True)
+
+    def _bytes(self, *, on_disk: bool) -> int:
         stores = (store for store, _, _ in self._rows.values())
-        return sum(store.num_bytes for store in stores if not store.on_disk)
+        return sum(store.num_bytes for store in stores if store.on_disk == on_disk)
 
     def clear(self) -> None:
         """Drop everything."""
@@ -148,7 +156,8 @@ def prepare(
         cache: What the model keeps; brought up to date.
     """
     options = dict(options)
-    boundary, room = boundary_of(model), wishes.limits.room(held=cache.memory_bytes)
+    held = Room(cache.memory_bytes, cache.disk_bytes)
+    boundary, room = boundary_of(model), wishes.limits.room(held=held)
     epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
     train = source_of(x)
     held_out = _validation_source(options.get("validation_data"))
@@ -158,7 +167,8 @@ def prepare(
     if wishes.explicit and parts[0].place is None:
         warnings.warn(f"The cache that was asked for is {parts[0].reason}.", stacklevel=4)
     if boundary is None or not any(part.place for part in parts):
-        cache.clear()
+        if boundary is None:
+            cache.clear()
         on_torch = keras.backend.backend() == "torch"
         prefix = RunningPrefix(model, boundary, cache) if boundary and on_torch else None
         if prefix is not None:

@@ -32,21 +32,23 @@ class CacheLimits:
     memory: int | None = None
     disk: int | None = None
 
-    def room(self, *, held: int = 0) -> Room:
+    def room(self, *, held: Room | None = None) -> Room:
         """What may be taken now.
 
         Args:
-            held: Bytes that an earlier cache has in memory, and gives back or goes on with.
+            held: What an earlier cache has, and gives back or goes on with.
         """
+        held = held or Room(0, 0)
+        folder = tempfile.gettempdir()
+        shares = self.disk is None and is_in_memory(folder)
         memory, disk = self.memory, self.disk
         if memory is None:
-            memory = int((available_memory() + held) * MEMORY_SHARE)
+            files = held.disk if shares else 0
+            memory = int((available_memory() + held.memory + files) * MEMORY_SHARE)
         if disk is None:
-            folder = tempfile.gettempdir()
-            disk = int(shutil.disk_usage(folder).free * DISK_SHARE)
-            if is_in_memory(folder):
-                disk = min(disk, memory)
-        return Room(memory, disk)
+            disk = int((shutil.disk_usage(folder).free + held.disk) * DISK_SHARE)
+            disk = min(disk, memory) if shares else disk
+        return Room(memory, disk, is_shared=shares)
 
 
 @dataclass(frozen=True)
@@ -100,16 +102,23 @@ class CacheWishes:
 
 @dataclass
 class Room:
-    """What is left of the limits, in bytes."""
+    """What is left of the limits, in bytes.
+
+    Attributes:
+        memory: In memory.
+        disk: In the folder for temporary files.
+        is_shared: Whether the files of that folder are in memory.
+    """
 
     memory: int
     disk: int
+    is_shared: bool = False
 
-    def take(self, place: str | None, count: int) -> None:
+    def take(self, place: str, count: int) -> None:
         """Take some of it."""
-        if place == "memory":
+        if place == "memory" or self.is_shared:
             self.memory -= count
-        elif place == "disk":
+        if place == "disk" or self.is_shared:
             self.disk -= count
 
 

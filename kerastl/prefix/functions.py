@@ -53,12 +53,12 @@ def weights_stamp(variables: Sequence[Any]) -> Any:
     """Something that is another after variables have changed; cheap on torch."""
     if keras.backend.backend() != "torch":
         return weights_digest(variables)
-    # Torch counts every change of a tensor in place.
+    # Torch counts changes in place, but for those by `tensor.data`.
     return [variable.value._version for variable in variables]
 
 
 def weights_sums(variables: Sequence[Any]) -> list[float]:
-    """Norms of variables on torch, for changes past its count, such as by `tensor.data`."""
+    """Norms of variables on torch: most changes past its count, such as by `tensor.data`, show."""
     if keras.backend.backend() != "torch":
         return []  # the stamp is of the values there
     from kerastl.prefix.torch_function import norms

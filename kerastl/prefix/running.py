@@ -47,8 +47,12 @@ class RunningPrefix:
         self._is_on = True
 
     def is_on(self) -> bool:
-        """Whether every block before the boundary is still frozen; once no, always no."""
-        if self._is_on and any(layer.trainable for layer in self._layers):
+        """Whether every block before the boundary is still frozen; once no, always no.
+
+        On JAX and TensorFlow a compiled step keeps the blocks that it was compiled with.
+        """
+        on_torch = keras.backend.backend() == "torch"
+        if self._is_on and on_torch and any(layer.trainable for layer in self._layers):
             self.stop()
         return self._is_on
 
@@ -62,7 +66,7 @@ class RunningPrefix:
         """Drop what was computed with weights, or for a set of blocks, no longer there.
 
         Args:
-            thoroughly: Look at the values too, for changes that torch does not count.
+            thoroughly: Look at the weights' norms too, for changes that torch does not count.
         """
         if not self.is_on():
             return

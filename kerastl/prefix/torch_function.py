@@ -44,7 +44,7 @@ class TorchPrefix:
         return as_list(values)
 
     def _versions(self) -> tuple[int, ...]:
-        """Torch counts every change of a tensor in place."""
+        """Torch counts changes in place, but for those by `tensor.data`."""
         return tuple(
             tensor._version
             for layer in self._layers

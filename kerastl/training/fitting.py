@@ -124,17 +124,19 @@ class Training:
         if self._resume is not None:
             watchers.append(GoOnFrom(self._resume))
             self._resume = None
-        prepared.model.fit(
-            data.train,
-            validation_data=data.validation,
-            initial_epoch=finished,
-            epochs=keep.phase_start + phase.epochs,
-            class_weight=_class_weight(data) if config.class_weight else None,
-            callbacks=watchers,
-            verbose=0,
-            **(_cache(config) if phase.strategy.frozen else {}),
-        )
-        self._cache_reports[number] = prepared.model.cache_report
+        try:
+            prepared.model.fit(
+                data.train,
+                validation_data=data.validation,
+                initial_epoch=finished,
+                epochs=keep.phase_start + phase.epochs,
+                class_weight=_class_weight(data) if config.class_weight else None,
+                callbacks=watchers,
+                verbose=0,
+                **(_cache(config) if phase.strategy.frozen else {}),
+            )
+        finally:
+            self._cache_reports[number] = prepared.model.cache_report
 
     def _best_epoch(
         self,

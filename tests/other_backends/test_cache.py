@@ -117,3 +117,21 @@ def test_the_set_of_frozen_blocks_cannot_change_under_a_compiled_step():
     model = classifier("torchvision:resnet18", "layer3")
     with pytest.raises(RuntimeError, match="Call them between two calls of `fit`"):
         model.fit(IMAGES, LABELS, epochs=2, verbose=0, callbacks=[Unfreeze()])
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="Keras refuses it on JAX")
+def test_a_layer_set_trainable_amid_fit_changes_nothing_until_the_next():
+    """As without the cache: the compiled step has the set of its start in it."""
+
+    class Unfreeze(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.model.get_layer("layer4").trainable = epoch > 0
+
+    histories = []
+    for cache in (False, "auto"):
+        model = classifier("torchvision:resnet18", "layer4")
+        keras.utils.set_random_seed(1)
+        options = {"batch_size": 5, "epochs": 3, "verbose": 0, "cache": cache}
+        histories.append(model.fit(IMAGES, LABELS, callbacks=[Unfreeze()], **options).history)
+    for name, values in histories[0].items():
+        np.testing.assert_allclose(histories[1][name], values, rtol=1e-5, atol=1e-6, err_msg=name)
