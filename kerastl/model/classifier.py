@@ -14,6 +14,7 @@ from kerastl.blocks.block import HEAD, Block, select
 from kerastl.blocks.running import layers_after, no_gradients, run_layers
 from kerastl.data.tasks import CLASSIFICATION, task_of
 from kerastl.internals.compiled_steps import CompiledPerShape
+from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
 from kerastl.model import description
 from kerastl.model import fit_arguments as fitting
 from kerastl.model.assembly import (
@@ -32,7 +33,7 @@ from kerastl.prefix.decision import CacheLimits, CacheWishes
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
-class ImageClassifier(CompiledPerShape):
+class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
     """A pretrained backbone with a new classification head.
 
     Takes raw pixels 0-255 in RGB order, `(batch, height, width, 3)`, uint8 or
@@ -342,7 +343,7 @@ class ImageClassifier(CompiledPerShape):
                 of range.
             TrainingDivergedError: If the loss is not finite.
         """
-        self._assert_compile_called("fit")
+        check_compiled(self, "fit")
         rates.ready_for_fit(self)
         wishes = CacheWishes.checked(cache, cache_views, cache_limits)
         x, kwargs = fitting.prepare(self, x, y, kwargs)
@@ -372,10 +373,6 @@ class ImageClassifier(CompiledPerShape):
         else:
             return super().call(inputs, training=training, mask=mask)
         return run_layers(self, layers_after(self, name), values, training=training)
-
-    def _assert_input_compatibility(self, *args: Any) -> None:
-        if not isinstance(args[0], Mapping):
-            super()._assert_input_compatibility(*args)
 
     def compute_loss(
         self,

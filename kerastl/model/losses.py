@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
+from kerastl.internals.logits import logits_of
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -21,7 +22,7 @@ class SparseCategoricalCrossentropy(keras.losses.SparseCategoricalCrossentropy):
     """Cross-entropy with integer labels `(batch,)`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         exact = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -33,7 +34,7 @@ class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
     """Cross-entropy with one-hot labels `(batch, num_classes)`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         exact = keras.losses.CategoricalCrossentropy(
@@ -47,7 +48,7 @@ class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
     """Cross-entropy with labels 0 and 1, `(batch,)` or `(batch, 1)`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         exact = keras.losses.BinaryCrossentropy(
@@ -83,7 +84,7 @@ class Crossentropy(keras.losses.Loss):
         self.focal = focal
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             logits = ops.log(ops.maximum(y_pred, keras.config.epsilon()))
         log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
@@ -108,7 +109,7 @@ class BinaryFocalCrossentropy(keras.losses.BinaryFocalCrossentropy):
     """Focal loss with labels 0 and 1 (Lin et al., 2017), without class balancing."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         exact = keras.losses.BinaryFocalCrossentropy(
@@ -177,18 +178,3 @@ BY_NAME: dict[str, type[keras.losses.Loss]] = {
     "categorical_crossentropy": CategoricalCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
 }
-
-
-# JAX's tracers take no attributes: there, the last probabilities and their logits.
-_last: list[Any] = [None, None]
-
-
-def keep_logits(probabilities: Any, logits: Any) -> None:
-    """Remember the logits behind probabilities, where Keras cannot."""
-    _last[:] = (probabilities, logits) if keras.backend.backend() == "jax" else (None, None)
-
-
-def _logits_of(probabilities: Any) -> Any:
-    if probabilities is not None and probabilities is _last[0]:
-        return _last[1]
-    return getattr(probabilities, "_keras_logits", None)

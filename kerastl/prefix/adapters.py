@@ -12,9 +12,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import get_data_adapter
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+from kerastl.internals.keras_adapters import DataAdapter, get_data_adapter
 from kerastl.prefix.features import BoundaryFeatures, LabelRows, as_tensor
 from kerastl.prefix.sources import ArraySource, LoaderSource, numbered, numbers_only
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 
 from kerastl.blocks.running import layers_before
+from kerastl.internals.keras_adapters import train_validation_split
 from kerastl.prefix.adapters import ArrayBatches, LoaderBatches
 from kerastl.prefix.boundary import Boundary, boundary_of
 from kerastl.prefix.decision import CacheDecision, CacheWishes, Room, decide, views_of

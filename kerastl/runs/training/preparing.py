@@ -10,13 +10,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
 from kerastl.backbones import registry
 from kerastl.backbones.base import Resizing
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.model.classifier import ImageClassifier
 from kerastl.model.losses import Accuracy, loss_of
 from kerastl.optimizers import schedules
@@ -169,9 +169,7 @@ def _seed(seed: int) -> None:
     if keras.backend.backend() != "torch":
         keras.utils.set_random_seed(seed)
         return
-    # `set_random_seed` imports TensorFlow where it is installed: seconds, and threads that
-    # keep worker processes from being forked. This is what it does besides.
-    global_state.set_global_attribute("global_seed_generator", None)
+    forget_seed_generator()
     random.seed(seed)
     np.random.seed(seed)
 

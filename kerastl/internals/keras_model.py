@@ -1,0 +1,28 @@
+"""What a model does before Keras runs it: checks that have no public name in Keras 3.15."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+
+def check_compiled(model: keras.Model, method: str) -> None:
+    """Refuse a model that is not compiled, in Keras's own words.
+
+    Raises:
+        ValueError: If so.
+    """
+    model._assert_compile_called(method)
+
+
+class TakesLayerOutputs(keras.Model):
+    """A Keras model whose input may also be a dict of a layer's name to that layer's output.
+
+    Keras compares the rank of an input with that of the images.
+    """
+
+    def _assert_input_compatibility(self, *args: Any) -> None:
+        if not isinstance(args[0], Mapping):
+            super()._assert_input_compatibility(*args)
