@@ -1,4 +1,4 @@
-"""Cutting a Keras model into named blocks along its functional graph."""
+"""Cut a Keras model into named blocks along its functional graph."""
 
 from __future__ import annotations
 

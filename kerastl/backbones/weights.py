@@ -1,4 +1,4 @@
-"""Reading torch weights files and loading them with a full report."""
+"""Load torch weights files, and report every entry that does not fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a functional Keras model is connected, and all of its layers.
+"""The connections of a functional Keras model, and all of its layers.
 
 Keras 3.15 gives the layers of nested models only by `_flatten_layers`, and
 which tensors an operation took in only by `_keras_history` and

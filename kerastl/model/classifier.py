@@ -135,8 +135,7 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         self.can_reload = built.can_reload
         self._block_names = (*(layer.name for layer in block_layers), HEAD)
         self._prefix_cache = caching.PrefixCache()
-        self._running_prefix: Any = None
-        self._is_fitting = False
+        self._running_fit: caching.CachedFit | None = None
         self.cache_report = "not used: nothing was trained"
         self._variables_of = rates.BlockVariables(
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
@@ -213,11 +212,10 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
             optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
 
     def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
-        if self._is_fitting:
+        if self._running_fit is not None:
             fitting.check_can_freeze_within_fit(self.jit_compile)
-            if self._running_prefix is not None:
-                self._running_prefix.stop()
-                self._running_prefix = None
+            if self._running_fit.prefix is not None:
+                self._running_fit.prefix.stop()
         else:
             self.train_function = None  # a compiled step has the old set in it
         for name in names:
@@ -346,17 +344,16 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         check_compiled(self, "fit")
         rates.ready_for_fit(self)
         wishes = CacheWishes.checked(cache, cache_views, cache_limits)
-        x, kwargs = fitting.prepare(self, x, y, kwargs)
-        prepared = caching.prepare(self, x, y, kwargs, wishes, self._prefix_cache)
-        self.cache_report = prepared.report
-        options = fitting.with_callbacks(
-            self, prepared.options, before=prepared.before, after=prepared.after
-        )
-        self._is_fitting, self._running_prefix = True, prepared.prefix
+        x, kwargs = fitting.checked_arguments(self, x, y, kwargs)
+        fit = caching.cached_fit(self, x, y, kwargs, wishes, self._prefix_cache)
+        self.cache_report = fit.report
+        options = fitting.with_callbacks(self, fit.options, before=fit.before, after=fit.after)
+        self._running_fit = fit
         try:
-            return super().fit(prepared.x, prepared.y, **options)
+            return super().fit(fit.x, fit.y, **options)
         finally:
-            self._is_fitting, self._running_prefix = False, None
+            self._running_fit = None
+            self._prefix_cache.close(fit.prefix)
 
     def clear_cache(self) -> None:
         """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""
@@ -366,9 +363,9 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         """As in Keras; a dict of a layer's name to its output goes on from there."""
         if isinstance(inputs, Mapping):
             ((name, values),) = inputs.items()
-        elif fitting.takes_prefix_apart(inputs, self._running_prefix, jit_compile=self.jit_compile):
-            name = self._running_prefix.boundary.layer
-            outputs = self._running_prefix.function(inputs)
+        elif prefix := fitting.prefix_apart(inputs, self._running_fit, self.jit_compile):
+            name = prefix.boundary.layer
+            outputs = prefix.function(inputs)
             values = outputs[0] if len(outputs) == 1 else outputs
         else:
             return super().call(inputs, training=training, mask=mask)

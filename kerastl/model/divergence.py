@@ -1,4 +1,4 @@
-"""The Keras callback that stops a training whose loss is not finite."""
+"""Stop training when the loss is not finite."""
 
 from __future__ import annotations
 

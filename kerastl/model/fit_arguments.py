@@ -1,4 +1,4 @@
-"""What `ImageClassifier.fit` adds around Keras's own loop."""
+"""Check the arguments of `fit`, and add callbacks, default loss and metrics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from kerastl.data.class_weights import WeightedCollate
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, task_of
 from kerastl.model.losses import BY_NAME
 from kerastl.optimizers.rates import last_rates
+from kerastl.prefix.caching import CachedFit
+from kerastl.prefix.running import RunningPrefix
 
 
 class LearningRateLog(keras.callbacks.Callback):
@@ -66,7 +68,9 @@ def resolve_metrics(metrics: Any, task: str, num_classes: int) -> Any:
     ]
 
 
-def prepare(model: Any, x: Any, y: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def checked_arguments(
+    model: Any, x: Any, y: Any, kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
     """The arguments of `keras.Model.fit`, checked, with kerastl's callbacks first.
 
     Args:
@@ -209,15 +213,18 @@ def check_can_freeze_within_fit(jit_compile: bool) -> None:
         )
 
 
-def takes_prefix_apart(images: Any, prefix: Any, *, jit_compile: bool) -> bool:
-    """Whether a running `fit` computes the frozen prefix of these images outside the graph."""
-    return (
-        prefix is not None
-        and prefix.is_on()
-        and keras.backend.backend() == "torch"
-        and not jit_compile
-        and not getattr(images, "is_meta", False)
-    )
+def prefix_apart(images: Any, fit: CachedFit | None, jit_compile: bool) -> RunningPrefix | None:
+    """The frozen prefix, where a running `fit` computes it outside the graph; else None.
+
+    Args:
+        images: What the model is called with.
+        fit: The running `fit`, a `CachedFit`, or None.
+        jit_compile: Whether the training step is compiled.
+    """
+    if fit is None or fit.prefix is None or jit_compile or getattr(images, "is_meta", False):
+        return None
+    on_torch = keras.backend.backend() == "torch"
+    return fit.prefix if on_torch and fit.prefix.is_on else None
 
 
 def _weighted(loader: Any, class_weight: Mapping[int, float]) -> Any:

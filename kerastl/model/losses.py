@@ -1,4 +1,4 @@
-"""Losses taken from the logits behind the model's probabilities.
+"""Losses computed from the logits behind the probabilities.
 
 The model gives probabilities. A cross-entropy of rounded probabilities has no
 gradient where the right class got less than 1e-7; Keras's softmax and sigmoid

@@ -1,4 +1,4 @@
-"""Whether what passes the boundary is kept, where, and why not."""
+"""Decide whether features are cached, where, and say why not."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def decide(
     *,
     epochs: int,
 ) -> CacheDecision:
-    """Whether to keep what passes the boundary for the images of a source.
+    """Whether to cache the features of the images of a source.
 
     Args:
         boundary: Where the frozen prefix ends.

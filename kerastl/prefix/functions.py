@@ -1,7 +1,7 @@
 """The frozen prefix as a function of images, on whatever backend Keras runs.
 
-Each function takes pixels `(batch, height, width, 3)` and gives what passes
-the boundary, `(batch, ...)`, one per tensor: torch tensors on the torch
+Each function takes pixels `(batch, height, width, 3)` and returns the features
+at the boundary, `(batch, ...)`, one per tensor: torch tensors on the torch
 backend, NumPy arrays on the others.
 """
 

@@ -16,7 +16,7 @@ from kerastl.prefix.folding import folded
 
 
 class TorchPrefix:
-    """Images to what passes the boundary.
+    """Compute the features at the boundary from images.
 
     A torch block runs as a copy with its batch norms folded in, made anew
     where its weights have changed. Under a mixed-precision policy the copy is

@@ -1,4 +1,4 @@
-"""What each `torch.nn` module is in `keras.ops`: its settings given to an operation."""
+"""Convert each `torch.nn` module: its settings become arguments of an operation."""
 
 from __future__ import annotations
 

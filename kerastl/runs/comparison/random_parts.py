@@ -1,4 +1,4 @@
-"""What is drawn at random within a network: dropout and stochastic depth."""
+"""Switch dropout and stochastic depth off, for a comparison."""
 
 from __future__ import annotations
 
