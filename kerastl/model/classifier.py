@@ -12,6 +12,7 @@ from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
 from kerastl.blocks.block import HEAD, Block, select
 from kerastl.blocks.running import layers_after, no_gradients, run_layers
+from kerastl.data.resizing import check_resize
 from kerastl.data.tasks import CLASSIFICATION, task_of
 from kerastl.internals.compiled_steps import CompiledPerShape
 from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
@@ -20,7 +21,6 @@ from kerastl.model import fit_arguments as fitting
 from kerastl.model.assembly import (
     as_layer,
     check_head,
-    check_resize,
     checked_class_names,
     connect,
     pooling_layer,

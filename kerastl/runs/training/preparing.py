@@ -23,8 +23,8 @@ from kerastl.optimizers import schedules
 from kerastl.optimizers.rates import block_optimizer
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheWishes
+from kerastl.runs import backends, strategies
 from kerastl.runs import config as configs
-from kerastl.runs import strategies
 from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase, as_options, phases_of
 from kerastl.runs.training.tensorboard import check_tensorboard
@@ -64,7 +64,7 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         only_plan: Whether weights that are not on this machine are left out
             instead of downloaded.
     """
-    _check_backend(config)
+    backends.check_available(config.backend)
     if config.tensorboard:
         check_tensorboard()
     _seed(config.seed)
@@ -149,15 +149,6 @@ def load_images(config: RunConfig, model: Any) -> Any:
         sampling="natural",
     )
     return _load(as_they_are, model.image_size, model.resizing, resize=model.resize)
-
-
-def _check_backend(config: RunConfig) -> None:
-    configs.check_backend(config.backend)
-    if keras.backend.backend() != config.backend:
-        raise ValueError(
-            f"`backend` must be {keras.backend.backend()!r}, which Keras already runs on. "
-            f"Received: backend={config.backend!r}. Set KERAS_BACKEND before Keras is imported."
-        )
 
 
 def _seed(seed: int) -> None:
