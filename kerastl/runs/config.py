@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
 from typing import Any
 
+from kerastl.blocks.batch_norm import MODES as BATCH_NORM_MODES
+from kerastl.blocks.batch_norm import TRAIN
 from kerastl.data.augmentation import FLIPS, PRESETS
 from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
@@ -70,6 +72,11 @@ class RunConfig:
     )
     schedule: str = _option(
         "warmup-cosine", "How the rates change over the run.", choices=schedules.NAMES
+    )
+    batch_norm: str = _option(
+        TRAIN,
+        "Moving statistics of batch norms in blocks that train: renewed, or kept as in inference.",
+        choices=BATCH_NORM_MODES,
     )
     epochs: int = _option(12, "Passes over the training images.", minimum=1)
     phase: tuple[Mapping[str, Any], ...] = _option(
@@ -202,6 +209,7 @@ PHASE_OPTIONS = (
     "block_rate",
     "layerwise_decay",
     "schedule",
+    "batch_norm",
     "epochs",
     "patience",
 )

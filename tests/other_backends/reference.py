@@ -37,12 +37,20 @@ class Reference(nn.Module):
         return self.head(images)
 
 
-def build(spec: Any, *, image_size: int, num_classes: int = 4, dtype: str = "float32") -> Any:
+def build(
+    spec: Any,
+    *,
+    image_size: int,
+    num_classes: int = 4,
+    dtype: str = "float32",
+    weights: str | None = None,
+) -> Any:
     """A classifier without random parts, and the same in torch; both compute in `dtype`."""
     torch.manual_seed(0)
-    backbone = registry.build_any(spec, weights=None, image_size=image_size)
-    for part in backbone.parts:
-        _randomize_statistics(part.network)
+    backbone = registry.build_any(spec, weights=weights, image_size=image_size)
+    if weights is None:
+        for part in backbone.parts:
+            _randomize_statistics(part.network)
     copies = [copy.deepcopy(part) for part in backbone.parts]
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
