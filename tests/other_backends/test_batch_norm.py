@@ -48,20 +48,6 @@ def network():
     )
 
 
-def statistics(model):
-    return {
-        f"{name}.{key}": reference.as_numpy(variable)
-        for name in model.block_names[:-1]
-        for key, variable in model.get_layer(name).named_variables().items()
-        if not variable.trainable
-    }
-
-
-def moved(model, before):
-    now = statistics(model)
-    return {key.split(".")[0] for key in before if not np.array_equal(before[key], now[key])}
-
-
 def train_by_hand(model, twin, images, labels, *, rate):
     """PyTorch's loop with every batch norm in inference mode; the mean loss of its epoch."""
     optimizer = torch.optim.SGD(twin.parameters(), lr=rate, momentum=0.9)
@@ -88,13 +74,13 @@ def check_against_torch(spec, size, *, rate, **options):
         if isinstance(getattr(module, "drop_rate", None), float):
             module.drop_rate = 0.0
     model.batch_norm = "frozen"
-    before = statistics(model)
+    before = reference.statistics(model)
     images, labels = reference.pixels(32, size)
     model.compile(keras.optimizers.SGD(momentum=0.9), learning_rate=rate, metrics=[])
     history = model.fit(images, labels, batch_size=8, shuffle=False, verbose=0).history
     expected = train_by_hand(model, twin, images, labels, rate=rate)
     assert history["loss"][0] == pytest.approx(expected, rel=1e-5)
-    assert moved(model, before) == set()
+    assert reference.moved(model, before) == set()
     off = max(
         reference.relative(reference.as_numpy(ours), theirs.detach().numpy(), floor=1e-2)
         for _, ours, theirs in reference.variables_and_tensors(model, twin)
@@ -112,9 +98,9 @@ def test_training_is_torchs_with_its_norms_in_eval_and_a_change_counts_from_the_
         ("train", {"block0", "block1", "block2"}),
     ):
         model.batch_norm = mode
-        before = statistics(model)
+        before = reference.statistics(model)
         model.fit(images, labels, verbose=0)
-        assert moved(model, before) == expected
+        assert reference.moved(model, before) == expected
 
 
 @pytest.mark.slow
