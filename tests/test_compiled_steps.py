@@ -73,13 +73,15 @@ def test_one_execution_evaluates_and_predicts_each_of_its_batches(not_compiled):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize("frozen", [(), ("block0",)])
-def test_a_compiled_step_trains_as_one_that_is_not(frozen):
+@pytest.mark.parametrize(
+    ("frozen", "batch_norm"), [((), "train"), (("block0",), "train"), ((), "frozen")]
+)
+def test_a_compiled_step_trains_as_one_that_is_not(frozen, batch_norm):
     found = []
     for jit_compile in (False, True):
         torch.compiler.reset()
         keras.utils.set_random_seed(0)
-        model = kerastl.ImageClassifier(network(), 3, weights=None, image_size=32, dropout=0.0)
+        model = kerastl.ImageClassifier(network(), 3, image_size=32, batch_norm=batch_norm)
         if frozen:
             model.freeze(*frozen)
         model.compile(
@@ -93,6 +95,8 @@ def test_a_compiled_step_trains_as_one_that_is_not(frozen):
         ).history
         predictions = model.predict(IMAGES, batch_size=8, verbose=0)
         found.append((history, predictions, model.evaluate(IMAGES, LABELS, verbose=0)))
+        mean = model.get_layer("block1").named_variables()["1.running_mean"]
+        assert bool((mean.value == 0).all()) == (batch_norm == "frozen")
     (expected, probabilities, scores), (history, predictions, compiled_scores) = found
     for name, values in expected.items():
         np.testing.assert_allclose(history[name], values, rtol=1e-4, atol=1e-5, err_msg=name)

@@ -9,6 +9,7 @@ import keras
 from torch import nn
 
 from kerastl.backbones.base import BackbonePart
+from kerastl.blocks.batch_norm import TRAIN, torch_norms
 from kerastl.blocks.bridge.call import Call
 from kerastl.blocks.bridge.graph import BridgedGraph
 from kerastl.blocks.bridge.layouts import Value, image, plain
@@ -27,11 +28,18 @@ class TorchBlock(keras.layers.Layer):
     any optimizer moves between backends with them.
 
     A layer with `trainable=False` runs in inference mode whatever `training`
-    says. Under a mixed-precision policy convolutions and matrix products
+    says. With `batch_norm="frozen"` its batch norms alone do so while it
+    trains. Under a mixed-precision policy convolutions and matrix products
     compute in the policy's type, norms and softmax in float32.
 
     Args:
         part: Name, module and axis order of the block.
+
+    Attributes:
+        batch_norm: What its batch norms do while it trains: see
+            `kerastl.blocks.batch_norm`.
+        has_moving_statistics: Whether it has batch norms, or others with
+            running statistics.
 
     Raises:
         ConversionError: If the module has an operation without a counterpart.
@@ -42,6 +50,8 @@ class TorchBlock(keras.layers.Layer):
         self._input_layout = part.input_layout
         self._output_layout = part.output_layout
         self._counts = _module_counts(part.network)
+        self.has_moving_statistics = bool(torch_norms(part.network))
+        self.batch_norm = TRAIN
         self.stochastic = True
         self._image_shape: tuple[int | None, ...] | None = None
         self.seed_generator = keras.random.SeedGenerator()
@@ -62,11 +72,13 @@ class TorchBlock(keras.layers.Layer):
         return Counter(self._counts)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        training = bool(training) and self.trainable
         call = Call(
-            bool(training) and self.trainable,
+            training,
             self.seed_generator,
             self.compute_dtype,
             self.stochastic,
+            training and self.batch_norm == TRAIN,
         )
         values = {
             name: Value(variable.value, tuple(range(len(variable.shape))), variable)

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 
 from kerastl.backbones.base import BackbonePart
+from kerastl.blocks.batch_norm import FROZEN, TRAIN
+from kerastl.internals.keras_norms import layers_with_statistics, set_keeps_statistics
 
 
 class KerasBlock(keras.layers.Layer):
@@ -15,7 +17,8 @@ class KerasBlock(keras.layers.Layer):
 
     A layer with `trainable=False` runs in inference mode whatever `training`
     says. Marking alone is not enough: Keras's dropout inside a layer that does
-    not train still fires under `training=True`.
+    not train still fires under `training=True`. With `batch_norm="frozen"` its
+    batch norms alone run in inference mode while it trains.
 
     Args:
         part: Name of the block and its `keras.Model`.
@@ -28,7 +31,24 @@ class KerasBlock(keras.layers.Layer):
             from kerastl.internals.torch_kernels import use_torch_kernels
 
             use_torch_kernels(self.network)
+        self._batch_norm = TRAIN
         self.built = True
+
+    @property
+    def has_moving_statistics(self) -> bool:
+        """Whether the block has batch norms, or others with moving statistics."""
+        return bool(layers_with_statistics(self.network))
+
+    @property
+    def batch_norm(self) -> str:
+        """What its batch norms do while it trains: see `kerastl.blocks.batch_norm`."""
+        return self._batch_norm
+
+    @batch_norm.setter
+    def batch_norm(self, mode: str) -> None:
+        self._batch_norm = mode
+        for layer in layers_with_statistics(self.network):
+            set_keeps_statistics(layer, mode == FROZEN)
 
     def layer_counts(self) -> Counter[str]:
         """How many layers of each type the block holds."""

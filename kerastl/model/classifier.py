@@ -10,6 +10,7 @@ import keras
 
 from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
+from kerastl.blocks import batch_norm as norms
 from kerastl.blocks.block import HEAD, Block, select
 from kerastl.blocks.running import layers_after, no_gradients, run_layers
 from kerastl.data.resizing import check_resize
@@ -66,6 +67,9 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         task: "classification": one class per image, softmax; "multi-label":
             any number of classes, a sigmoid each; "regression": `num_classes`
             numbers, as they come out of the last layer.
+        batch_norm: What batch norms of blocks that train do with their moving
+            statistics; see the property. For few images "frozen" is usual
+            (https://keras.io/guides/transfer_learning/).
         name: Name of the model.
 
     Raises:
@@ -99,6 +103,7 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         resize: str = "crop",
         class_names: Sequence[str] | None = None,
         task: str = CLASSIFICATION,
+        batch_norm: str | Mapping[str, str] = norms.TRAIN,
         name: str = "image_classifier",
     ) -> None:
         check_head(num_classes, dropout, hidden_units)
@@ -140,6 +145,7 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         self._variables_of = rates.BlockVariables(
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
         )
+        self.batch_norm = batch_norm
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "class_names" and value is not None:
@@ -172,6 +178,34 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
     def trainable_blocks(self) -> tuple[str, ...]:
         """Names of the blocks that are not frozen."""
         return tuple(block.name for block in self.blocks if block.trainable)
+
+    @property
+    def batch_norm(self) -> dict[str, str]:
+        """What the batch norms of each block that has any do when the model trains.
+
+        "train": normalize by the batch and renew their moving statistics. It
+        suits batches that are like what the model will see, of many images.
+        "frozen": normalize by the moving statistics and keep them, while their
+        scales and shifts train: Keras's transfer-learning guide has it so for
+        fine-tuning, https://keras.io/guides/transfer_learning/, and it is the
+        usual way with few images or small batches. Dropout and stochastic
+        depth stay on in both.
+
+        Set it to a mode for all blocks, or a dict of block name to mode for
+        some; it takes effect as `freeze` does. A frozen block always has frozen
+        statistics: the mode given to it counts once it trains.
+
+        Raises:
+            UnknownNameError: If there is no such mode or block.
+        """
+        modes = {name: norms.mode_of(self.get_layer(name)) for name in self.block_names}
+        return {name: mode for name, mode in modes.items() if mode is not None}
+
+    @batch_norm.setter
+    def batch_norm(self, value: str | Mapping[str, str]) -> None:
+        modes = norms.modes_by_block(value, self.block_names)
+        self._before_blocks_change()
+        norms.set_modes(self, modes)
 
     def freeze(self, *names: str, through: str | None = None) -> None:
         """Freeze blocks: their variables do not train and they run in inference mode.
@@ -211,13 +245,16 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
             optimizer = rates.block_optimizer(self)
             optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
 
-    def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
+    def _before_blocks_change(self) -> None:
         if self._running_fit is not None:
             fitting.check_can_freeze_within_fit(self.jit_compile)
-            if self._running_fit.prefix is not None:
-                self._running_fit.prefix.stop()
         else:
-            self.train_function = None  # a compiled step has the old set in it
+            self.train_function = None  # a compiled step has the blocks as they were in it
+
+    def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
+        self._before_blocks_change()
+        if self._running_fit is not None and self._running_fit.prefix is not None:
+            self._running_fit.prefix.stop()
         for name in names:
             self.get_layer(name).trainable = value
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from kerastl.blocks.batch_norm import MODES as BATCH_NORM_MODES
+from kerastl.blocks.batch_norm import TRAIN
 from kerastl.data.augmentation import FLIPS, PRESETS
 from kerastl.data.resizing import RESIZE_MODES
 from kerastl.data.sampling import SAMPLINGS
@@ -74,6 +76,11 @@ class RunConfig:
     )
     schedule: str = _option(
         "warmup-cosine", "How the rates change over the run.", choices=schedules.NAMES
+    )
+    batch_norm: str = _option(
+        TRAIN,
+        "Moving statistics of batch norms in blocks that train: renewed, or kept as in inference.",
+        choices=BATCH_NORM_MODES,
     )
     epochs: int = _option(12, "Passes over the training images.", minimum=1)
     phase: tuple[Mapping[str, Any], ...] = _option(
@@ -187,6 +194,7 @@ PHASE_OPTIONS = (
     "block_rate",
     "layerwise_decay",
     "schedule",
+    "batch_norm",
     "epochs",
     "patience",
 )

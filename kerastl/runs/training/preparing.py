@@ -96,7 +96,7 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         config, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
     )
     prepared = PreparedRun(_resolved(config, model, phases), data, model, phases)
-    _freeze(model, phases[0])
+    _set_blocks(model, phases[0])
     model.compile(
         optimizer=_optimizer(config),
         learning_rate=_rates(prepared, phases[0]),
@@ -114,7 +114,7 @@ def begin_phase(prepared: PreparedRun, number: int) -> None:
         number: Which phase, from 0.
     """
     phase = prepared.phases[number]
-    _freeze(prepared.model, phase)
+    _set_blocks(prepared.model, phase)
     block_optimizer(prepared.model).set_learning_rates(_rates(prepared, phase))
 
 
@@ -202,7 +202,8 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _freeze(model: ImageClassifier, phase: Phase) -> None:
+def _set_blocks(model: ImageClassifier, phase: Phase) -> None:
+    model.batch_norm = phase.batch_norm
     model.unfreeze()
     if phase.strategy.frozen:
         model.freeze(*phase.strategy.frozen)
