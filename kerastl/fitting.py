@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kerastl.losses import BY_NAME
-from kerastl.rates import last_rates
+from kerastl.optimizers.rates import last_rates
 from kerastl.tasks import CLASSIFICATION, REGRESSION, task_of
 
 

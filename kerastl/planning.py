@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kerastl.rates import block_optimizer
+from kerastl.optimizers.rates import block_optimizer
 from kerastl.tables import align
 
 

@@ -95,7 +95,7 @@ def scaled(rate: Any, factor: float) -> Any:
     """A float rate or a schedule, multiplied by a constant."""
     if isinstance(rate, int | float):
         return rate * factor
-    from kerastl._schedule_classes import Scaled
+    from kerastl.optimizers.schedule_classes import Scaled
 
     return rate if factor == 1 else Scaled(rate, factor)
 
@@ -153,7 +153,7 @@ def one_cycle(
     Raises:
         ValueError: If an argument is out of range.
     """
-    from kerastl._schedule_classes import OneCycle
+    from kerastl.optimizers.schedule_classes import OneCycle
 
     return OneCycle(
         peak,

@@ -24,7 +24,7 @@ from kerastl.losses import Accuracy, loss_of
 from kerastl.phases import Phase, as_options, phases_of
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheWishes
-from kerastl.rates import block_optimizer
+from kerastl.optimizers.rates import set_rates
 from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from kerastl.training.tensorboard import check_tensorboard
 
@@ -114,7 +114,8 @@ def begin_phase(prepared: PreparedRun, number: int) -> None:
     """
     phase = prepared.phases[number]
     _freeze(prepared.model, phase)
-    block_optimizer(prepared.model).set_learning_rates(_rates(prepared, phase))
+    rates = _rates(prepared, phase)
+    set_rates(prepared.model, rates, tuple(phase.strategy.rates))
 
 
 def phase_lines(phase: Phase) -> list[str]:

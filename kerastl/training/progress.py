@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from tqdm import tqdm
 
-from kerastl.rates import current_rates
+from kerastl.optimizers.rates import current_rates
 
 Echo = Callable[[str], None]
 
