@@ -44,7 +44,7 @@ def follow_layout(states: Iterable[Any], weights: Iterable[Any]) -> None:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
-def fused_update(kind: type) -> Callable[..., bool] | None:
+def fused_update(kind: Any) -> Callable[..., bool] | None:
     """The update of an optimizer's class by torch's fused kernel, where there is one.
 
     The numbers are Keras's, but for the order of roundings. The function takes

@@ -33,7 +33,7 @@ _OF_THE_OBJECT = {
 _TENSORFLOW = ("_self_", "_tracked")
 
 
-def copied(optimizer: Any, kind: type) -> Any:
+def copied(optimizer: Any, kind: Any) -> Any:
     """An optimizer of another class with everything that was set on this one, and no state.
 
     Works from the attributes, so that neither `get_config` nor the arguments
@@ -43,7 +43,7 @@ def copied(optimizer: Any, kind: type) -> Any:
         optimizer: The optimizer; it stays as it is.
         kind: The class of the copy: the optimizer's own, one above or below it.
     """
-    made = object.__new__(kind)
+    made: Any = kind.__new__(kind)
     rate = optimizer._learning_rate
     is_variable = isinstance(rate, keras.Variable)
     start = float(keras.ops.convert_to_numpy(rate)) if is_variable else rate

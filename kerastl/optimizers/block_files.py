@@ -88,7 +88,7 @@ def _fits(optimizer: Any, found: Mapping[str, np.ndarray], blocks: list[str]) ->
     for block in blocks:
         optimizer._make_state(block, int(_array(optimizer._updates)))
         shapes = [tuple(variable.shape) for variable in optimizer._states.of_block.get(block, ())]
-        saved = []
+        saved: list[tuple[int, ...]] = []
         while f"{block}:{len(saved) + 1}" in found:
             saved.append(tuple(found[f"{block}:{len(saved) + 1}"].shape))
         if shapes != saved:
@@ -114,7 +114,7 @@ def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> None:
         now = int(_array(optimizer._iterations))
         rates.began = now
         rates.by_block = {block: replace(r, began=now) for block, r in rates.by_block.items()}
-        states.groups = None
+        states.change()
         return
     rates.by_block = {
         block: replace(
@@ -125,7 +125,7 @@ def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> None:
         for block, rate in rates.by_block.items()
     }
     rates.highest, rates.began = float(found["highest"]), int(found["start"])
-    states.groups = None
+    states.change()
     if is_variable:
         optimizer._learning_rate.assign(found["learning_rate"])
 

@@ -12,8 +12,7 @@ correction of its moments, as in PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -24,6 +23,7 @@ from kerastl.internals import keras_optimizer
 from kerastl.optimizers.block_files import load_state, saved_state
 from kerastl.optimizers.block_state import BlockStates
 from kerastl.optimizers.learning_rates import LearningRates
+from kerastl.optimizers.loss_scaling import LossScaleByBlock
 
 
 def rates_by_block(optimizer: keras.optimizers.Optimizer) -> Any:
@@ -43,7 +43,8 @@ def rates_by_block(optimizer: keras.optimizers.Optimizer) -> Any:
             "`optimizer` must be one optimizer for all blocks. Received: a MultiOptimizer. "
             "Pass one of its optimizers, and `learning_rate` as a dict of block to rate."
         )
-    kind = _subclass(getattr(type(optimizer), "_kind", type(optimizer)))
+    own: Any = type(optimizer)
+    kind = _subclass(getattr(own, "_kind", own))
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         made = keras.optimizers.LossScaleOptimizer(
             rates_by_block(optimizer.inner_optimizer),
@@ -64,20 +65,19 @@ def wrapped(optimizer: Any) -> Any:
 def follow_blocks(optimizer: Any) -> None:
     """Let a loss-scale optimizer that Keras put around ours know of the blocks."""
     if type(optimizer) is keras.optimizers.LossScaleOptimizer:
-        optimizer.__class__ = _subclass(type(optimizer))
+        kind: Any = keras.optimizers.LossScaleOptimizer
+        optimizer.__class__ = _subclass(kind)
 
 
 class RateByBlock(keras.optimizers.Optimizer):
     """What the subclasses have in common; see `rates_by_block`."""
 
-    @property
-    def _rates(self) -> LearningRates:
-        """The blocks' rates, out of sight of Keras's attribute tracking."""
-        return _kept(self, "_kerastl_rates", LearningRates)
-
-    @property
-    def _states(self) -> BlockStates:
-        return _kept(self, "_kerastl_states", BlockStates)
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """An object that has its blocks before Keras sets anything on it."""
+        made = super().__new__(cls)
+        # Out of sight of Keras's tracking of attributes.
+        made.__dict__.update(_rates=LearningRates(), _states=BlockStates())
+        return made
 
     # === Blocks and their rates ===
 
@@ -113,12 +113,12 @@ class RateByBlock(keras.optimizers.Optimizer):
         """
         now = keras_optimizer.value_of(lambda: self._iterations)
         self._rates.set(self, learning_rates, now=now)
-        self._states.groups = None
+        self._states.change()
 
     def follow_own_rate(self) -> None:
         """Let every block train at the optimizer's own rate, as in Keras."""
         self._rates.follow(self, tuple(self._states.blocks))
-        self._states.groups = None
+        self._states.change()
 
     def rates_config(self) -> dict[str, Any]:
         """What a file says of the blocks' rates."""
@@ -127,7 +127,7 @@ class RateByBlock(keras.optimizers.Optimizer):
     def restore_rates(self, config: Mapping[str, Any]) -> None:
         """Take the rates that `rates_config` gave."""
         self._rates.restore(config)
-        self._states.groups = None
+        self._states.change()
 
     def rate_at(self, block: str, step: int) -> float:
         """The rate of a block `step` batches after its rate was set."""
@@ -214,10 +214,10 @@ class RateByBlock(keras.optimizers.Optimizer):
             follow_layout(made, missing)
 
     def is_compiled_for_others(self, variables: Sequence[keras.Variable]) -> bool:
-        """Whether a step was compiled, at the last call, to train other variables than these."""
+        """Whether what was compiled at the last call trains others, or at other rates."""
         before, now = self._states.compiled_for, tuple(id(variable) for variable in variables)
         self._states.compiled_for = now
-        return before is not None and before != now
+        return before != now
 
     @property
     def _trainable_variables(self) -> list[keras.Variable]:
@@ -293,7 +293,9 @@ class RateByBlock(keras.optimizers.Optimizer):
         for variable in variables:
             self._states.block_of(variable)
 
-    def _backend_update_step(self, grads: Any, trainable_variables: Any, learning_rate: Any) -> None:
+    def _backend_update_step(
+        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    ) -> None:
         groups = self._groups(trainable_variables)
         shared = self._states.shared(self) if len(groups) > 1 else []
         before = [ops.copy(ops.convert_to_tensor(variable)) for variable in shared]
@@ -302,18 +304,16 @@ class RateByBlock(keras.optimizers.Optimizer):
                 # An update advances what all variables share: once per step, not per block.
                 for variable, value in zip(shared, before, strict=True):
                     self.assign(variable, value)
-            with self._training(block):
-                self._update_alike(
-                    grads if chosen is None else [grads[index] for index in chosen],
-                    trainable_variables
-                    if chosen is None
-                    else [trainable_variables[index] for index in chosen],
-                    self.learning_rate,
-                )
+            if chosen is None:
+                self._as_block(block, self._update_alike, grads, trainable_variables)
+            else:
+                members = [trainable_variables[index] for index in chosen]
+                theirs = [grads[index] for index in chosen]
+                self._as_block(block, self._update_alike, theirs, members)
 
-    def _update_alike(self, grads: Any, variables: Any, rate: Any) -> None:
+    def _update_alike(self, grads: Any, variables: Any) -> None:
         """Update variables of one rate, on torch through a fused kernel where one serves."""
-        fused = type(self)._fused_update
+        fused, rate = self._fused_update, self.learning_rate
         if fused is None or not fused(self, grads, variables, rate):
             super()._backend_update_step(grads, variables, rate)
 
@@ -323,8 +323,7 @@ class RateByBlock(keras.optimizers.Optimizer):
             # Torch cannot multiply nothing: a block may have norms alone.
             decayed = [variable for variable in members if self._use_weight_decay(variable)]
             if decayed:
-                with self._training(block):
-                    super()._apply_weight_decay(decayed)
+                self._as_block(block, super()._apply_weight_decay, decayed)
 
     def _use_weight_decay(self, variable: Any) -> bool:
         """As the user excluded; biases and the scales and shifts of norms never."""
@@ -345,48 +344,14 @@ class RateByBlock(keras.optimizers.Optimizer):
             places.setdefault(representatives.get(block, block), []).append(place)
         return list(places.items())
 
-    @contextmanager
-    def _training(self, block: str) -> Iterator[None]:
-        """Within it, the rate and the count of updates are this block's."""
+    def _as_block(self, block: str, update: Callable[..., None], *arguments: Any) -> None:
+        """Call an update within which the rate and the count of updates are a block's."""
         states = self._states
-        rate = self._rates.value(self, block)
-        states.in_use = (rate, states.missed.get(block, 0))
+        states.in_use = (self._rates.value(self, block), states.missed.get(block, 0))
         try:
-            yield
+            update(*arguments)
         finally:
             states.in_use = None
-
-
-class LossScaleByBlock(keras.optimizers.LossScaleOptimizer):
-    """Loss scaling around an optimizer that meets blocks one after the other."""
-
-    @property
-    def built(self) -> bool:
-        """Whether the scale and all that the inner optimizer needs now is made."""
-        return hasattr(self, "dynamic_scale") and self.inner_optimizer.built
-
-    @built.setter
-    def built(self, value: bool) -> None:
-        """Keras sets it; the inner optimizer decides it."""
-
-    @property
-    def _trainable_variables(self) -> list[keras.Variable]:
-        return wrapped(self)._trainable_variables
-
-    @_trainable_variables.setter
-    def _trainable_variables(self, value: Any) -> None:
-        """Keras sets it; the inner optimizer decides it."""
-
-    def build(self, var_list: Sequence[keras.Variable]) -> None:
-        """Make the scale, once, and what the inner optimizer needs."""
-        if hasattr(self, "dynamic_scale"):
-            self.inner_optimizer.build(var_list)
-        else:
-            super().build(var_list)
-
-    def scale_loss(self, loss: Any) -> Any:
-        """The loss, scaled by what the gradients will be divided by."""
-        return loss * getattr(self, "dynamic_scale", self.initial_scale)
 
 
 @cache
@@ -409,13 +374,6 @@ def _subclass(kind: type) -> type:
     }
     name = keras.saving.get_registered_name(public)
     return type(name, (LossScaleByBlock if scales else RateByBlock, kind), members)
-
-
-def _kept(optimizer: Any, name: str, make: Any) -> Any:
-    try:
-        return optimizer.__dict__[name]
-    except KeyError:
-        return optimizer.__dict__.setdefault(name, make())
 
 
 def _as_float(rate: Any) -> float:

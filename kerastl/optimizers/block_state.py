@@ -22,7 +22,8 @@ class BlockStates:
         trained: The blocks that train, as `begin` found them; None before.
         groups: For each block that trains, one that trains at the same rate
             and step; None where that has to be found out anew.
-        compiled_for: What a compiled step trains, by `id`; None before there is one.
+        compiled_for: What a compiled step trains, by `id`; empty where it has old
+            rates in it.
         in_use: Rate and missed updates of the block that is being updated.
         is_growing: True while state is being made.
     """
@@ -35,7 +36,7 @@ class BlockStates:
         self.paused: dict[str, int] = {}
         self.trained: tuple[str, ...] | None = None
         self.groups: dict[str, str] | None = None
-        self.compiled_for: tuple[int, ...] | None = None
+        self.compiled_for: tuple[int, ...] = ()
         self.in_use: tuple[Any, int] | None = None
         self.is_growing = False
 
@@ -80,7 +81,8 @@ class BlockStates:
                 self.paused.setdefault(block, done)
             elif block in self.paused:
                 self.missed[block] += done - self.paused.pop(block)
-        self.trained, self.groups = now, None
+        self.trained = now
+        self.change()
 
     def group(self, rates: LearningRates) -> dict[str, str]:
         """For each block that trains, the first one that trains as it does.
@@ -106,4 +108,9 @@ class BlockStates:
         """Let every block go on after `own` updates of its own, `done` of the optimizer."""
         self.missed = {block: done - updates for block, updates in own.items()}
         self.paused = dict.fromkeys(own, done)
-        self.trained = self.groups = None
+        self.trained = None
+        self.change()
+
+    def change(self) -> None:
+        """Note that rates or steps are others now, which compiled steps have in them."""
+        self.groups, self.compiled_for = None, ()

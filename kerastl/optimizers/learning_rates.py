@@ -55,9 +55,9 @@ class LearningRates:
         """See `RateByBlock.set_learning_rates`; `now` is the number of batches so far."""
         for block, rate in given.items():
             _check(block, rate)
-        factors = _one_schedule(given)
-        if factors is not None and not set(self.by_block) - set(given):
-            schedule, by_block = factors
+        multiples = _one_schedule(given)
+        if multiples is not None and not set(self.by_block) - set(given):
+            schedule, by_block = multiples
             optimizer.learning_rate = schedule
             self.began, self.highest = now, 1.0
             self.by_block = {block: Rate(factor) for block, factor in by_block.items()}
@@ -92,7 +92,11 @@ class LearningRates:
         """What a file says of the rates."""
         pack = keras.saving.serialize_keras_object
         blocks = {
-            block: {"factor": r.factor, "schedule": r.schedule and pack(r.schedule), "began": r.began}
+            block: {
+                "factor": r.factor,
+                "schedule": r.schedule and pack(r.schedule),
+                "began": r.began,
+            }
             for block, r in self.by_block.items()
         }
         return {"blocks": blocks, "highest": self.highest, "began": self.began}

@@ -18,7 +18,9 @@ def from_old_file(optimizer: Any, found: Mapping[str, np.ndarray]) -> dict[str, 
     name = np.frombuffer(type(optimizer).__name__.encode(), np.uint8)
     state = {"iterations": found["iterations"], "class": name}
     rates, states = optimizer._rates, optimizer._states
-    floats = {block: float(found[f"{block}:rate"]) for block in rates.by_block if f"{block}:rate" in found}
+    floats = {
+        block: float(found[f"{block}:rate"]) for block in rates.by_block if f"{block}:rate" in found
+    }
     highest = max(floats.values(), default=0.0) or rates.highest
     starts = [int(found[f"{block}:start"]) for block in rates.by_block if f"{block}:start" in found]
     state |= {"highest": np.asarray(highest), "start": np.asarray(min(starts, default=0))}
@@ -38,9 +40,7 @@ def from_old_file(optimizer: Any, found: Mapping[str, np.ndarray]) -> dict[str, 
     return state
 
 
-def _state_of(
-    optimizer: Any, block: str, found: Mapping[str, np.ndarray]
-) -> dict[str, np.ndarray]:
+def _state_of(optimizer: Any, block: str, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     accumulators = {id(variable) for variable in getattr(optimizer, "_accumulated_gradients", ())}
     state = {f"{block}:0": found[f"{block}:0"]}
     moment = accumulator = 0

@@ -131,8 +131,8 @@ def ready_to_train(model: Any) -> bool:
     """Let the optimizer make what the blocks that train now need.
 
     Returns:
-        Whether they are others than at the last call, so that a compiled step
-        has to be compiled anew.
+        Whether they are others than at the last call, or their rates are, so
+        that a compiled step has to be compiled anew.
     """
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:

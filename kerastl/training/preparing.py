@@ -21,10 +21,10 @@ from kerastl.config import RunConfig
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
 from kerastl.losses import Accuracy, loss_of
+from kerastl.optimizers.rates import set_rates
 from kerastl.phases import Phase, as_options, phases_of
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheWishes
-from kerastl.optimizers.rates import set_rates
 from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from kerastl.training.tensorboard import check_tensorboard
 

@@ -74,5 +74,8 @@ def some_rows() -> Iterator[tuple[str, ...]]:
             # Steps of 1 and of 2 and so on: two axes do not go round together.
             yield (
                 name,
-                *(axis[(turn * (1 + place % 2) + number + place) % len(axis)] for place, axis in enumerate(axes)),
+                *(
+                    axis[(turn * (1 + place % 2) + number + place) % len(axis)]
+                    for place, axis in enumerate(axes)
+                ),
             )

@@ -1,4 +1,4 @@
-"""Variables in blocks, trained by a plain Keras optimizer and by kerastl's, with the same gradients.
+"""Variables in blocks, trained with the same gradients by plain Keras and by kerastl.
 
 Also a small classifier, and the same layers in a plain Keras model.
 """
@@ -130,9 +130,7 @@ def network():
 def classifier() -> kerastl.ImageClassifier:
     """Four blocks; `block1` and `block2` have the same shapes."""
     keras.utils.set_random_seed(0)
-    return kerastl.ImageClassifier(
-        network(), num_classes=CLASSES, weights=None, image_size=SIZE
-    )
+    return kerastl.ImageClassifier(network(), num_classes=CLASSES, weights=None, image_size=SIZE)
 
 
 def plain_twin(model: kerastl.ImageClassifier, optimizer: object, **options) -> keras.Model:
