@@ -242,8 +242,7 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         chosen = select(self.block_names, names) if names else self.block_names
         self._set_trainable(chosen, value=True)
         if learning_rate is not None:
-            optimizer = rates.block_optimizer(self)
-            optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
+            rates.set_rates(self, learning_rate, chosen)
 
     def _before_blocks_change(self) -> None:
         if self._running_fit is not None:
@@ -284,9 +283,9 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         """Configure training; as `keras.Model.compile`, with a rate per block.
 
         Args:
-            optimizer: Name or Keras optimizer; each block trains with its own
-                copy. `model.optimizer` keeps the moments of an earlier
-                `compile`; anything else starts anew.
+            optimizer: As in Keras; the model trains with a copy, of a
+                subclass of its class. `model.optimizer` keeps the moments of
+                an earlier `compile`; anything else starts anew.
             loss: Default: cross-entropy with integer labels, or with labels 0
                 and 1 for `num_classes=1` or several labels; the mean squared
                 error of a regression.
@@ -305,21 +304,33 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         """
         self._jit_compile = kwargs.get("jit_compile", "auto")
         super().compile(
-            optimizer=rates.make_block_optimizer(self, optimizer, learning_rate),
+            optimizer=rates.optimizer_by_block(self, optimizer, learning_rate),
             loss=fitting.resolve_loss(loss, self.task, self.num_classes),
             loss_weights=loss_weights,
             metrics=fitting.resolve_metrics(metrics, self.task, self.num_classes),
             **kwargs,
         )
+        rates.follow_blocks(self.optimizer)
+
+    def make_train_function(self, force: bool = False) -> None:
+        """As in Keras; anew where other blocks train than at the last call."""
+        super().make_train_function(force=rates.ready_to_train(self) or force)
 
     def get_compile_config(self) -> dict[str, Any]:
         """What a file says of `compile`; a `jit_compile` of "auto" is each backend's own."""
         config: dict[str, Any] = super().get_compile_config()
-        return {**config, "jit_compile": self._jit_compile} if config else config
+        if not config:
+            return config
+        config["learning_rates"] = rates.rates_config(self)
+        return {**config, "jit_compile": self._jit_compile}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved file says; part of `load_model`."""
+        config = dict(config)
+        learning_rates = config.pop("learning_rates", None)
         self.compile(**keras.saving.deserialize_keras_object(config))
+        if learning_rates is not None:
+            rates.restore_rates(self, learning_rates)
 
     def learning_rates(self) -> dict[str, float]:
         """The current rate of every block; 0 where it is frozen."""
@@ -379,7 +390,7 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
             TrainingDivergedError: If the loss is not finite.
         """
         check_compiled(self, "fit")
-        rates.ready_for_fit(self)
+        rates.check_rates(self)
         wishes = CacheWishes.checked(cache, cache_views, cache_limits)
         x, kwargs = fitting.checked_arguments(self, x, y, kwargs)
         fit = caching.cached_fit(self, x, y, kwargs, wishes, self._prefix_cache)

@@ -20,7 +20,7 @@ from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.model.classifier import ImageClassifier
 from kerastl.model.losses import Accuracy, loss_of
 from kerastl.optimizers import schedules
-from kerastl.optimizers.rates import block_optimizer
+from kerastl.optimizers.rates import set_rates
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheWishes
 from kerastl.runs import backends, strategies
@@ -115,7 +115,8 @@ def begin_phase(prepared: PreparedRun, number: int) -> None:
     """
     phase = prepared.phases[number]
     _set_blocks(prepared.model, phase)
-    block_optimizer(prepared.model).set_learning_rates(_rates(prepared, phase))
+    rates = _rates(prepared, phase)
+    set_rates(prepared.model, rates, tuple(phase.strategy.rates))
 
 
 def phase_lines(phase: Phase) -> list[str]:
