@@ -112,7 +112,7 @@ def test_options_of_the_optimizer_reach_it(config):
         ),
         echo=quiet,
     )
-    template = prepared.model.optimizer.template()
+    template = prepared.model.optimizer
     assert (template.momentum, template.weight_decay, template.use_ema) == (0.9, 0.01, True)
     assert (template.global_clipnorm, template.gradient_accumulation_steps) == (1.0, 2)
     assert prepared.total_steps == 2 * 3

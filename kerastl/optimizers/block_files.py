@@ -77,10 +77,14 @@ def load_state(optimizer: Any, store: Any) -> None:
         if f"shared:{number}" in found:
             variable.assign(found[f"shared:{number}"])
     optimizer._states.restart(int(_array(optimizer._updates)), before)
+    said = []
     kept = [block for block in optimizer._states.of_block if block not in blocks]
     if kept:
-        _warn(f"holds no optimizer state of {', '.join(kept)}", then="what these blocks had stays")
-    _load_rates(optimizer, found)
+        said.append(f"holds no optimizer state of {', '.join(kept)}, whose own stays")
+    if not _load_rates(optimizer, found):
+        said.append("holds the learning rates of other blocks, so that those of `compile` stay")
+    if said:
+        _warn(" and ".join(said), then="the weights and what else fits are loaded")
 
 
 def _fits(optimizer: Any, found: Mapping[str, np.ndarray], blocks: list[str]) -> bool:
@@ -101,8 +105,8 @@ def _own_updates(optimizer: Any, block: str) -> int:
     return int(states.paused.get(block, int(_array(optimizer._updates))) - states.missed[block])
 
 
-def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> None:
-    """Take the rates, where the file has them for the same blocks, floats and schedules alike."""
+def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> bool:
+    """Take the rates, if the file has them for the same blocks, floats and schedules alike."""
     rates, states = optimizer._rates, optimizer._states
     is_variable = isinstance(optimizer._learning_rate, keras.Variable)
     fits = is_variable == ("learning_rate" in found) and all(
@@ -110,12 +114,11 @@ def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> None:
         for block, rate in rates.by_block.items()
     )
     if not fits:
-        _warn("holds the learning rates of other blocks", then="the rates of `compile` stay")
         now = int(_array(optimizer._iterations))
-        rates.began = now
+        rates.began = 0 if is_variable else now
         rates.by_block = {block: replace(r, began=now) for block, r in rates.by_block.items()}
         states.change()
-        return
+        return False
     rates.by_block = {
         block: replace(
             rate,
@@ -128,10 +131,11 @@ def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> None:
     states.change()
     if is_variable:
         optimizer._learning_rate.assign(found["learning_rate"])
+    return True
 
 
-def _warn(what: str, *, then: str = "the optimizer begins anew") -> None:
-    warnings.warn(f"The file {what}: the weights are loaded, {then}.", stacklevel=4)
+def _warn(what: str, *, then: str = "the weights are loaded, the optimizer begins anew") -> None:
+    warnings.warn(f"The file {what}: {then}.", stacklevel=4)
 
 
 def _array(value: Any) -> np.ndarray:

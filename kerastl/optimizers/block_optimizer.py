@@ -168,6 +168,10 @@ class RateByBlock(keras.optimizers.Optimizer):
 
     # === State ===
 
+    def state_of(self, block: str) -> list[keras.Variable]:
+        """What was made for a block; empty where it has not trained yet."""
+        return list(self._states.of_block.get(block, ()))
+
     @property
     def built(self) -> bool:
         """Whether everything is made for the blocks that train now."""

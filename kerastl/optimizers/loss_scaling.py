@@ -35,6 +35,20 @@ class LossScaleByBlock(keras.optimizers.LossScaleOptimizer):
         else:
             super().build(var_list)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Write the scale; what is inside has its own place in a file."""
+        for number, variable in enumerate(self._variables):
+            store[str(number)] = keras.ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the scale of a file, where it has one."""
+        if not hasattr(self, "dynamic_scale"):
+            self.build([])
+        numbers = [str(number) for number in range(len(self._variables))]
+        if all(number in store.keys() for number in numbers):  # noqa: SIM118
+            for number, variable in zip(numbers, self._variables, strict=True):
+                variable.assign(store[number])
+
     def scale_loss(self, loss: Any) -> Any:
         """The loss, scaled by what the gradients will be divided by."""
         return loss * getattr(self, "dynamic_scale", self.initial_scale)
