@@ -11,20 +11,20 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from kerastl._triton import keep_away_from_tensorflow
+from kerastl.internals.old_paths import keep_old_paths
+from kerastl.internals.triton import keep_away_from_tensorflow
+from kerastl.internals.versions import __version__ as __version__
 
 if TYPE_CHECKING:
-    from kerastl import schedules
     from kerastl.backbones.registry import list_backbones
-    from kerastl.blocks import Block
-    from kerastl.calibration import calibrate
-    from kerastl.classifier import ImageClassifier
+    from kerastl.blocks.block import Block
     from kerastl.data import load_data
+    from kerastl.evaluation.calibration import calibrate
     from kerastl.exporting.export import export_model
-    from kerastl.saving import load_model
-    from kerastl.schedules import layerwise_decay
-
-__version__ = "0.1.0"
+    from kerastl.model.classifier import ImageClassifier
+    from kerastl.model.files import load_model
+    from kerastl.optimizers import schedules
+    from kerastl.optimizers.schedules import layerwise_decay
 
 __all__ = [
     "Block",
@@ -39,14 +39,14 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Block": "kerastl.blocks",
-    "ImageClassifier": "kerastl.classifier",
-    "calibrate": "kerastl.calibration",
+    "Block": "kerastl.blocks.block",
+    "ImageClassifier": "kerastl.model.classifier",
+    "calibrate": "kerastl.evaluation.calibration",
     "export_model": "kerastl.exporting.export",
-    "layerwise_decay": "kerastl.schedules",
+    "layerwise_decay": "kerastl.optimizers.schedules",
     "list_backbones": "kerastl.backbones.registry",
     "load_data": "kerastl.data",
-    "load_model": "kerastl.saving",
+    "load_model": "kerastl.model.files",
 }
 
 
@@ -54,13 +54,15 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name == "schedules":
-        return importlib.import_module("kerastl.schedules")
+        return importlib.import_module("kerastl.optimizers.schedules")
     raise AttributeError(f"module 'kerastl' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
+
+keep_old_paths()
 
 # keras.json is no sign of a choice: Keras writes it by itself on first import.
 if "keras" not in sys.modules:
@@ -69,4 +71,4 @@ if "keras" not in sys.modules:
 else:
     keep_away_from_tensorflow()
     # Registers the classes, so that keras.saving.load_model opens our files.
-    importlib.import_module("kerastl.classifier")
+    importlib.import_module("kerastl.model.classifier")

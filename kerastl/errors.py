@@ -69,3 +69,26 @@ def reason_of(error: Exception) -> str:
     bold = re.search(r"\x1b\[1m(.*?)\x1b\[0m", str(error), re.DOTALL)
     words = " ".join((bold.group(1) if bold else str(error)).split())
     return words.rpartition("Error encountered: ")[2]
+
+
+_KERAS_WRAPPER = "Exception encountered when calling"
+
+
+_MENDABLE = (ValueError, TypeError, OSError, RuntimeError, ImportError)
+
+
+def sentence(error: Exception) -> str:
+    """What an error says to the user.
+
+    Example:
+
+    >>> sentence(FileNotFoundError(2, "No such file or directory", "flowers"))
+    'No such file or directory: flowers'
+    >>> sentence(KeyError("stem"))
+    "KeyError: 'stem'. This is a fault of kerastl; --debug shows where."
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror + (f": {error.filename}" if error.filename else "")
+    if isinstance(error, _MENDABLE) and str(error).strip():
+        return reason_of(error) if _KERAS_WRAPPER in str(error) else str(error).strip()
+    return f"{type(error).__name__}: {error}. This is a fault of kerastl; --debug shows where."

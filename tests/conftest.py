@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from kerastl.config import RunConfig
+from kerastl.runs.config import RunConfig
 
 # These run in processes of their own, started by test_other_backends.py.
 collect_ignore = ["other_backends", "in_float64"] if os.environ["KERAS_BACKEND"] == "torch" else []

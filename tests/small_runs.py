@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 import kerastl
-from kerastl import results, training
-from kerastl.training import keeping
+from kerastl.evaluation import run_record as results
+from kerastl.runs import training
+from kerastl.runs.training import keeping
 
 
 def write_pictures(folder, *, per_class, size):

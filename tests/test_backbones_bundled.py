@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 import kerastl
-from kerastl.backbones import graph, registry
+from kerastl.backbones import registry, torch_cut
 from kerastl.backbones.bundled import _packaged_file
 from kerastl.backbones.efficientnet_lite import EfficientNetLite0, _SameConv2d
 from kerastl.errors import WeightsError
@@ -83,4 +83,4 @@ def test_a_cut_through_a_skip_connection_is_refused():
     module = EfficientNetLite0()
     starts = {"stem": "_conv_stem", "top": "_conv_head", "early": "_blocks.3"}
     with pytest.raises(ValueError, match="forward order"):
-        graph.split(module, graph.BlockStarts(starts, "_fc"))
+        torch_cut.split(module, torch_cut.BlockStarts(starts, "_fc"))

@@ -180,7 +180,7 @@ def test_two_tensors_go_between_the_blocks_of_nasnet() -> None:
 
 
 def test_the_cut_refuses_a_graph_whose_blocks_are_joined_twice() -> None:
-    from kerastl.backbones.keras_graph import cut
+    from kerastl.backbones.keras_cut import cut
     from kerastl.backbones.keras_table import Family
 
     inputs = keras.Input((4,))

@@ -7,8 +7,8 @@ import torch
 from sklearn.calibration import calibration_curve
 
 import kerastl
-from kerastl import calibration
-from kerastl.layers.head import ClassificationHead
+from kerastl.evaluation import calibration
+from kerastl.model.head import ClassificationHead
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from kerastl import callbacks
 from kerastl.errors import TrainingDivergedError
+from kerastl.model import divergence as callbacks
 
 X = np.ones((8, 2), "float32")
 Y = np.ones((8, 1), "float32")

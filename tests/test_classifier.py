@@ -326,7 +326,7 @@ def test_a_saved_model_goes_on_as_if_it_had_not_stopped(tmp_path, images, labels
         backbone, 4, weights=None, image_size=32, class_names=["a", "b", "c", "d"]
     )
     model.freeze(model.block_names[0])
-    rate = kerastl.schedules.warmup_cosine(1e-3, 40)
+    rate = kerastl.optimizers.schedules.warmup_cosine(1e-3, 40)
     rates = {name: rate if name == "head" else 1e-3 for name in model.trainable_blocks}
     model.compile(keras.optimizers.Adam(global_clipnorm=1.0), learning_rate=rates)
     fit(model, images, labels)

@@ -9,9 +9,10 @@ import torch
 from click.testing import CliRunner
 from small_runs import write_pictures
 
-from kerastl import config_file, results
 from kerastl.commands import main
-from kerastl.commands.failures import sentence
+from kerastl.errors import sentence
+from kerastl.evaluation import run_record as results
+from kerastl.runs import config_file
 
 COMMANDS = ("run", "plan", "backbones", "blocks", "evaluate", "predict", "embed", "export")
 QUICK = ("--image-size", "32", "--epochs", "1", "--strategy", "feature-extraction")
@@ -293,7 +294,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 def test_a_backend_that_is_not_installed_is_one_sentence():
     code = (
-        "import kerastl.config as config\n"
+        "import kerastl.runs.config as config\n"
         "config.find_spec = lambda name: None\n"
         "from kerastl.commands import main\n"
         "main(['run', '--backend', 'jax'])"

@@ -11,10 +11,10 @@ from small_runs import write_pictures
 from spread import TINY
 
 import kerastl as package
-from kerastl import config_file
 from kerastl.commands import main
-from kerastl.config import RunConfig
 from kerastl.exporting import torch_program
+from kerastl.runs import config_file
+from kerastl.runs.config import RunConfig
 
 SIZE = 32
 
@@ -185,7 +185,7 @@ def test_embed_leaves_broken_files_out_and_keeps_names_right(run, pictures, tmp_
 
 
 def test_embed_without_pyarrow_is_one_sentence(run, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr("kerastl.embeddings.find_spec", lambda name: None)
+    monkeypatch.setattr("kerastl.exporting.embeddings.find_spec", lambda name: None)
     result = kerastl("embed", run, pictures, "--output", tmp_path / "a.parquet")
     assert result.exit_code == 1
     assert 'Run `pip install "kerastl[parquet]"`.' in result.stderr

@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from kerastl.commands import main
-from kerastl.comparison import compare as comparing
-from kerastl.comparison import report
-from kerastl.comparison.measures import BackendRun, StartNumbers, difference
+from kerastl.runs.comparison import compare as comparing
+from kerastl.runs.comparison import report
+from kerastl.runs.comparison.measures import BackendRun, StartNumbers, difference
 
 REFERENCE = BackendRun("torch", losses=[2.0, 1.0], step_seconds=0.1, first_step_seconds=1.0)
 NUMBERS = StartNumbers(np.array([[1.0, -4.0]]), {"head": np.array([3.0, 4.0])})
@@ -66,7 +66,9 @@ def test_a_wrong_list_of_backends_is_refused(tmp_path, backends, sentence):
 
 
 def test_a_backend_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
-    monkeypatch.setattr("kerastl.config.find_spec", lambda name: None if name == "jax" else name)
+    monkeypatch.setattr(
+        "kerastl.runs.config.find_spec", lambda name: None if name == "jax" else name
+    )
     result = invoke("--backends", "torch,jax", "--output", str(tmp_path / "out"))
     assert result.exit_code == 1
     assert 'Received: backend=jax. Run `pip install "kerastl[jax]"`.' in result.output

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from kerastl import config as configs
-from kerastl import config_file
-from kerastl.config import RunConfig
 from kerastl.errors import UnknownNameError
+from kerastl.runs import config as configs
+from kerastl.runs import config_file
+from kerastl.runs.config import RunConfig
 
 
 def written(tmp_path, text: str):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerastl import evaluation
+from kerastl.evaluation import scoring
 
 
 class Fixed:
@@ -20,7 +20,7 @@ BATCHES = [
 
 
 def scores():
-    return evaluation.evaluate(Fixed(), BATCHES, ["cat", "dog"])
+    return scoring.evaluate(Fixed(), BATCHES, ["cat", "dog"])
 
 
 def test_accuracy_and_loss_are_those_worked_out_by_hand():
@@ -39,18 +39,18 @@ def test_the_confusion_matrix_has_true_classes_in_rows():
 
 
 def test_the_report_has_every_class_even_one_without_images():
-    report = evaluation.evaluate(Fixed(), BATCHES[:1], ["cat", "dog"]).report()
+    report = scoring.evaluate(Fixed(), BATCHES[:1], ["cat", "dog"]).report()
     assert "cat" in report
     assert "dog" in report
 
 
 def test_one_probability_becomes_two_columns():
-    assert evaluation.as_columns(np.array([[0.25], [1.0]])).tolist() == [[0.75, 0.25], [0.0, 1.0]]
+    assert scoring.as_columns(np.array([[0.25], [1.0]])).tolist() == [[0.75, 0.25], [0.0, 1.0]]
 
 
 def test_no_image_is_an_error():
     with pytest.raises(ValueError, match="must hold images"):
-        evaluation.evaluate(Fixed(), [], ["a", "b"])
+        scoring.evaluate(Fixed(), [], ["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_no_image_is_an_error():
 )
 def test_data_of_other_classes_are_refused(names, message):
     with pytest.raises(ValueError, match=message):
-        evaluation.check_class_names(["cat", "dog"], names)
+        scoring.check_class_names(["cat", "dog"], names)
 
 
 def test_the_models_classes_pass_and_so_does_a_model_without_names():
-    evaluation.check_class_names(("cat", "dog"), ["cat", "dog"])
-    evaluation.check_class_names(None, ["cow"])
+    scoring.check_class_names(("cat", "dog"), ["cat", "dog"])
+    scoring.check_class_names(None, ["cow"])

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerastl import results
-from kerastl.interrupts import noticing_ctrl_c
+from kerastl.evaluation import run_record as results
+from kerastl.runs.interrupts import noticing_ctrl_c
 
 ROOT = Path(__file__).resolve().parents[1]
 

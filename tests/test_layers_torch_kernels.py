@@ -7,8 +7,8 @@ import torch
 from keras import layers
 
 import kerastl
-from kerastl.layers import torch_kernels
-from kerastl.layers.torch_kernels import use_torch_kernels
+from kerastl.internals import torch_kernels
+from kerastl.internals.torch_kernels import use_torch_kernels
 
 RNG = np.random.default_rng(0)
 MAKERS = {

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from kerastl import losses
+from kerastl.model import losses
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0, 300.0])

@@ -180,7 +180,7 @@ def test_reduce_on_plateau_scales_the_rates_of_all_blocks(images, labels):
 
 def test_a_callback_cannot_set_a_scheduled_rate():
     model = small_classifier()
-    model.compile(learning_rate=kerastl.schedules.warmup_cosine(1e-3, 100))
+    model.compile(learning_rate=kerastl.optimizers.schedules.warmup_cosine(1e-3, 100))
     with pytest.raises(TypeError, match="follows a schedule"):
         model.optimizer.learning_rate = 1e-4
 

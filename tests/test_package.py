@@ -26,7 +26,7 @@ def run_python(code: str, **environment: str) -> str:
     [
         "import kerastl",
         "import kerastl; kerastl.list_backbones(); kerastl.layerwise_decay(1e-3, 0.5)",
-        "import kerastl; kerastl.schedules.NAMES",
+        "import kerastl; kerastl.optimizers.schedules.NAMES",
         "from kerastl.commands import main; main(['--help'], standalone_mode=False)",
         "from kerastl.commands import main; main(['run', '--help'], standalone_mode=False)",
     ],

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from kerastl import config_file
-from kerastl.config import RunConfig
 from kerastl.errors import UnknownNameError
-from kerastl.phases import as_options, gradual_counts, phases_of
+from kerastl.runs import config_file
+from kerastl.runs.config import RunConfig
+from kerastl.runs.phases import as_options, gradual_counts, phases_of
 
 BLOCKS = ["stem", "layer1", "layer2", "head"]
 

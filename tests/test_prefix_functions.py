@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import kerastl
-from kerastl.prefix.boundary import boundary_of, layers_before, run_layers
+from kerastl.blocks.running import layers_before, run_layers
+from kerastl.prefix.boundary import boundary_of
 from kerastl.prefix.functions import prefix_function
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)

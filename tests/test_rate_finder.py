@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import kerastl
 from kerastl.commands import main
 from kerastl.errors import UnknownNameError
-from kerastl.rate_finder import RateRange, find_learning_rate
+from kerastl.optimizers.rate_finder import RateRange, find_learning_rate
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)

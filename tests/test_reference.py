@@ -6,16 +6,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from kerastl import config_file, reference
 from kerastl.commands import main
-from kerastl.config import RunConfig
+from kerastl.runs import config_file
+from kerastl.runs import options_page as reference
+from kerastl.runs.config import RunConfig
 
 OPTIONS = dataclasses.fields(RunConfig)
 ON_THE_COMMAND_LINE = [option for option in OPTIONS if not option.metadata["only_in_file"]]
 
 
 def test_the_page_is_what_the_options_say():
-    """`python -m kerastl.reference > docs/options.md` brings it up to date."""
+    """`python -m kerastl.runs.options_page > docs/options.md` brings it up to date."""
     page = Path(__file__).resolve().parents[1] / "docs" / "options.md"
     assert page.read_text(encoding="utf-8") == reference.options_page()
 

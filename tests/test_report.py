@@ -9,10 +9,13 @@ import torch
 from pages import Page
 
 import kerastl
-from kerastl import config_file, evaluation, report, results
-from kerastl.config import RunConfig
-from kerastl.report import charts, contents, page
-from kerastl.results import RunResults
+from kerastl.evaluation import run_record as results
+from kerastl.evaluation import scoring
+from kerastl.evaluation.run_record import RunResults
+from kerastl.evaluation.scores import Evaluation
+from kerastl.runs import config_file, report
+from kerastl.runs.config import RunConfig
+from kerastl.runs.report import charts, contents, page
 
 EVIL = "<script>alert('&')</script>"
 HISTORY = [
@@ -134,15 +137,15 @@ def test_broken_images_that_were_left_out_do_not_shift_the_examples(monkeypatch)
             return f"/somewhere/cats/{index}.png"
 
     monkeypatch.setattr(contents, "_heats", lambda *given: (None, ""))
-    scores = evaluation.Evaluation("ab", np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
+    scores = Evaluation("ab", np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
     (example,), _ = contents._examples(None, WithABrokenOne(), scores, [1])
     assert (example.name, example.predicted, int(example.pixels[0, 0, 0])) == ("cats/2.png", "b", 2)
 
 
 def test_scores_that_are_known_are_not_computed_again(monkeypatch):
     model, data, measured = made()
-    scores = evaluation.evaluate(model, data.test, data.class_names)
-    monkeypatch.setattr(evaluation, "evaluate", None)
+    scores = scoring.evaluate(model, data.test, data.class_names)
+    monkeypatch.setattr(scoring, "evaluate", None)
     assert gathered(model, data, measured, test_scores=scores).scores is scores
 
 
@@ -169,7 +172,7 @@ def test_without_either_the_page_says_so():
 def test_without_a_mistake_the_page_says_so():
     model, data, measured = made(classes=2)
     labels = data.labels("test")
-    scores = evaluation.Evaluation(data.class_names, labels, np.eye(2, dtype="float32")[labels])
+    scores = Evaluation(data.class_names, labels, np.eye(2, dtype="float32")[labels])
     looked_at = checked(gathered(model, data, measured, test_scores=scores))
     assert "None: every image got its own class." in looked_at.texts
 
@@ -217,7 +220,7 @@ def test_a_backbone_without_a_feature_map_has_no_grad_cam_and_says_why():
 
 
 def test_a_grad_cam_that_fails_does_not_stop_the_page(monkeypatch):
-    from kerastl.report import grad_cam
+    from kerastl.runs.report import grad_cam
 
     def fail(*args, **kwargs):
         raise RuntimeError("no gradient here")
@@ -268,7 +271,7 @@ def test_phases_are_set_apart_by_a_thin_line():
 def test_scores_of_classes_are_scikit_learns():
     labels = np.array([0, 0, 1, 2])
     predicted = np.eye(4, dtype="float32")[[0, 1, 1, 2]]
-    rows = page.class_scores(evaluation.Evaluation("abcd", labels, predicted))
+    rows = page.class_scores(Evaluation("abcd", labels, predicted))
     assert [(r.precision, r.recall, r.count) for r in rows] == [
         (1, 0.5, 2),
         (0.5, 1, 1),
@@ -276,7 +279,7 @@ def test_scores_of_classes_are_scikit_learns():
         (0, 0, 0),
         (0.625, 0.625, 4),
     ]
-    confusions = page.confusions(evaluation.Evaluation("abcd", labels, predicted))
+    confusions = page.confusions(Evaluation("abcd", labels, predicted))
     assert confusions == [("a", "b", 1)]
 
 
@@ -353,7 +356,7 @@ def test_a_page_that_cannot_be_made_leaves_the_old_one(run_folder, monkeypatch):
     def fail(contents):
         raise RuntimeError("no page")
 
-    monkeypatch.setattr("kerastl.report.writing.page", fail)
+    monkeypatch.setattr("kerastl.runs.report.writing.page", fail)
     with pytest.raises(RuntimeError, match="no page"):
         report.write_report(run_folder, model, data=data, results=measured)
     assert (run_folder / results.REPORT_FILE).read_text() == "old"

@@ -7,7 +7,7 @@ import torch
 import torchvision
 
 import kerastl
-from kerastl.report import grad_cam
+from kerastl.runs.report import grad_cam
 
 CLASSES = [2, 0, 1]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import yaml
 
-from kerastl.config import RunConfig
-from kerastl.evaluation import Evaluation
-from kerastl.report import model_card
-from kerastl.report.contents import ReportContents, TrainedBlock
-from kerastl.results import RunResults
+from kerastl.evaluation.run_record import RunResults
+from kerastl.evaluation.scores import Evaluation
+from kerastl.runs.config import RunConfig
+from kerastl.runs.report import model_card
+from kerastl.runs.report.contents import ReportContents, TrainedBlock
 
 NASTY = ['a: "b"', "- x # y", "<b>&|`*_", "line\nbreak\u2028\x85\x00", "😀 ü", "yes", "{a: 1}"]
 

@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from kerastl import results
-from kerastl.results import RunResults
+from kerastl.evaluation import run_record as results
+from kerastl.evaluation.run_record import RunResults
 
 
 def test_metrics_are_read_back(tmp_path):

@@ -10,8 +10,9 @@ from PIL import Image
 from small_runs import at_epoch, finished, interrupt, kill_and_resume, quiet
 
 import kerastl
-from kerastl import checkpoints, results, training
-from kerastl.config import RunConfig
+from kerastl.evaluation import run_record as results
+from kerastl.runs import checkpoints, training
+from kerastl.runs.config import RunConfig
 
 OPTIONS = {
     "adam with dropout": {"dropout": 0.5, "epochs": 5},

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kerastl
-from kerastl import results
+from kerastl.evaluation import run_record as results
 
 KILLS = 20
 EPOCHS = 66

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from kerastl import layerwise_decay, schedules
+from kerastl import layerwise_decay
 from kerastl.errors import UnknownNameError
+from kerastl.optimizers import schedules
 
 
 @pytest.mark.parametrize(("total", "share"), [(50, 0.3), (200, 0.1), (7, 0.5)])

@@ -3,7 +3,7 @@
 import pytest
 
 from kerastl.errors import UnknownNameError
-from kerastl.strategies import Wishes, choose
+from kerastl.runs.strategies import Wishes, choose
 
 BLOCKS = ("stem", "layer1", "layer2", "layer3", "layer4", "head")
 

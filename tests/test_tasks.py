@@ -9,10 +9,11 @@ from PIL import Image
 from sklearn import metrics
 
 import kerastl
-from kerastl import evaluation, results
 from kerastl.commands import main
 from kerastl.errors import UnknownNameError
-from kerastl.scores import MultiLabelEvaluation, RegressionEvaluation
+from kerastl.evaluation import run_record as results
+from kerastl.evaluation import scoring
+from kerastl.evaluation.scores import MultiLabelEvaluation, RegressionEvaluation
 
 RNG = np.random.default_rng(0)
 QUICK = ("--backbone", "keras:MobileNet?alpha=0.25", "--weights", "none", "--image-size", "32")
@@ -102,7 +103,7 @@ def test_evaluation_follows_the_models_task():
         "keras:MobileNet?alpha=0.25", 3, weights=None, image_size=32, task="multi-label"
     )
     images, labels = np.zeros((4, 32, 32, 3), "uint8"), np.eye(3)[[0, 1, 2, 0]]
-    found = evaluation.evaluate(model, [(images, labels)], ("a", "b", "c"))
+    found = scoring.evaluate(model, [(images, labels)], ("a", "b", "c"))
     assert isinstance(found, MultiLabelEvaluation)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import kerastl
-from kerastl.torch_optimizers import follow_layout, fuse_updates
+from kerastl.internals.fused_updates import follow_layout, fuse_updates
 
 SHAPES = [(8, 3, 3, 3), (8,), (4, 8, 1, 1), (5, 4), ()]
 

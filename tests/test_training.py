@@ -11,8 +11,9 @@ import torch
 from small_runs import at_epoch, interrupt, quiet
 
 import kerastl
-from kerastl import results, training
 from kerastl.errors import TrainingDivergedError
+from kerastl.evaluation import run_record as results
+from kerastl.runs import training
 
 
 @pytest.fixture(autouse=True)
@@ -127,9 +128,9 @@ def test_moving_averages_are_what_is_saved(config, tmp_path):
     training.run(replace(config, epochs=1, ema=0.5), echo=quiet)
     model = kerastl.load_model(tmp_path / "run" / results.MODEL_FILE)
     data = training.load_images(config, model)
-    from kerastl import evaluation
+    from kerastl.evaluation import scoring
 
-    scores = evaluation.evaluate(model, data.test, data.class_names)
+    scores = scoring.evaluate(model, data.test, data.class_names)
     assert scores.loss == pytest.approx(results.load_metrics(tmp_path / "run").test["loss"])
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from test_callbacks import X, Y, small_model
 
-from kerastl import results
-from kerastl.training.keeping import BestEpoch, KeepEpochs, StopOnCtrlC
-from kerastl.training.progress import EpochLines, JsonLines, StepBar
+from kerastl.evaluation import run_record as results
+from kerastl.runs.training.keeping import BestEpoch, KeepEpochs, StopOnCtrlC
+from kerastl.runs.training.progress import EpochLines, JsonLines, StepBar
 
 
 def test_every_finished_epoch_is_kept(tmp_path):
@@ -103,7 +103,7 @@ def test_json_lines_are_json():
 
 
 def test_the_bar_shows_images_per_second_and_rates(capsys, monkeypatch):
-    from kerastl.training import progress
+    from kerastl.runs.training import progress
 
     monkeypatch.setattr(progress, "current_rates", lambda model: {"head": 0.01, "stem": 0.0})
     monkeypatch.setattr(
@@ -120,7 +120,7 @@ def test_tensorboard_gets_every_score_and_rate(tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from kerastl.training.tensorboard import FOLDER, TensorBoardLog
+    from kerastl.runs.training.tensorboard import FOLDER, TensorBoardLog
 
     small_model().fit(
         X, Y, epochs=2, verbose=0, callbacks=[TensorBoardLog(tmp_path, finished=0)], shuffle=False
@@ -131,7 +131,7 @@ def test_tensorboard_gets_every_score_and_rate(tmp_path):
 
 
 def test_tensorboard_that_is_not_installed_is_said(monkeypatch):
-    from kerastl.training import tensorboard
+    from kerastl.runs.training import tensorboard
 
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install \"kerastl\[tensorboard\]\""):

@@ -105,3 +105,14 @@ class Backbone:
     resizing: Resizing
     image_size: int
     can_reload: bool = True
+
+
+def preprocessing_from(config: dict[str, Any]) -> Preprocessing:
+    """The dataclass from its JSON form, whose tuples have become lists."""
+    channels = {key: tuple(config[key]) for key in ("mean", "std")}
+    return Preprocessing(**{**config, **channels})
+
+
+def resizing_from(config: dict[str, Any]) -> Resizing:
+    """The dataclass from its JSON form."""
+    return Resizing(**config)

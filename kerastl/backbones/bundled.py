@@ -54,10 +54,10 @@ def build(
             f"{SOURCE}: backbones take no arguments. Received: {', '.join(arguments)}. "
             f"Write {SOURCE}:{name}."
         )
-    from kerastl.backbones import graph
+    from kerastl.backbones import torch_cut
     from kerastl.backbones.efficientnet_lite import EfficientNetLite0
-    from kerastl.backbones.reports import looks_like_file
     from kerastl.backbones.weights import load_state, read_torch_file
+    from kerastl.backbones.weights_check import looks_like_file
 
     module = EfficientNetLite0()
     if weights is not None:
@@ -79,7 +79,7 @@ def build(
         )
     return Backbone(
         spec=f"{SOURCE}:{name}",
-        parts=graph.split(module, graph.BlockStarts(_STARTS, "_fc")),
+        parts=torch_cut.split(module, torch_cut.BlockStarts(_STARTS, "_fc")),
         preprocessing=Preprocessing(scale=1.0, mean=(127.0,) * 3, std=(128.0,) * 3),
         resizing=Resizing(256, _IMAGE_SIZE),
         image_size=image_size or _IMAGE_SIZE,

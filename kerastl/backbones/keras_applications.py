@@ -25,10 +25,10 @@ from kerastl.backbones.base import (
     Preprocessing,
     Resizing,
 )
-from kerastl.backbones.keras_graph import cut
+from kerastl.backbones.keras_cut import cut
 from kerastl.backbones.keras_table import MODELS, Family
 from kerastl.backbones.keras_weights import first_sentence, load_file
-from kerastl.backbones.reports import looks_like_file
+from kerastl.backbones.weights_check import looks_like_file
 from kerastl.errors import WeightsError
 
 SOURCE = "keras"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerastl.backbones.keras_table import CLASSIFIER_LAYERS
-from kerastl.backbones.reports import require_same
+from kerastl.backbones.weights_check import require_same
 from kerastl.errors import WeightsError, reason_of
 
 

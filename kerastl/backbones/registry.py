@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
-from kerastl._triton import keep_away_from_tensorflow
 from kerastl.backbones.base import Backbone, BackboneInfo
 from kerastl.errors import unknown_name
+from kerastl.internals.triton import keep_away_from_tensorflow
 
 SOURCES: dict[str, str] = {
     "bundled": "kerastl.backbones.bundled",

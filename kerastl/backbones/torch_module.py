@@ -86,7 +86,7 @@ def from_module(
     """
     from torch import nn
 
-    from kerastl.backbones import graph
+    from kerastl.backbones import torch_cut
     from kerastl.backbones.weights import load_state, read_torch_file
 
     if not isinstance(module, nn.Module):
@@ -102,7 +102,7 @@ def from_module(
         starts = {
             name: paths if isinstance(paths, str) else paths[0] for name, paths in blocks.items()
         }
-        parts = graph.split(module, graph.BlockStarts(starts, classifier))
+        parts = torch_cut.split(module, torch_cut.BlockStarts(starts, classifier))
     return Backbone(
         spec=label,
         parts=parts,
@@ -132,12 +132,12 @@ def _classifying_path(module: nn.Module) -> str | None:
 
 def _cut_at_children(module: nn.Module, classifier: str | None) -> list[Any]:
     """One block per child with weights; children that a skip connection joins share one."""
-    from kerastl.backbones import graph
+    from kerastl.backbones import torch_cut
 
-    starts = graph.child_starts(module, classifier)
+    starts = torch_cut.child_starts(module, classifier)
     while True:
         try:
-            return graph.split(module, graph.BlockStarts(starts, classifier))
-        except graph.CutError as error:
+            return torch_cut.split(module, torch_cut.BlockStarts(starts, classifier))
+        except torch_cut.CutError as error:
             names = list(starts)
             del starts[names[names.index(error.block) + 1]]

@@ -61,9 +61,9 @@ def build(
             f"{SOURCE}: backbones take no arguments. Received: {', '.join(arguments)}. "
             f"Write {SOURCE}:{name}."
         )
-    from kerastl.backbones import graph
-    from kerastl.backbones.reports import looks_like_file
+    from kerastl.backbones import torch_cut
     from kerastl.backbones.weights import load_state, read_torch_file
+    from kerastl.backbones.weights_check import looks_like_file
 
     family = FAMILIES[name]
     published = _published(name)
@@ -78,10 +78,10 @@ def build(
         origin = weights if from_file else str(chosen)
         ignored = (*family.ignored, f"{family.classifier}.")
         load_state(module, state, ignored=ignored, origin=origin, spec=f"{SOURCE}:{name}")
-    starts = graph.BlockStarts(family.starts, family.classifier, family.inner_layout)
+    starts = torch_cut.BlockStarts(family.starts, family.classifier, family.inner_layout)
     return Backbone(
         spec=f"{SOURCE}:{name}",
-        parts=graph.split(module, starts),
+        parts=torch_cut.split(module, starts),
         preprocessing=_preprocessing(evaluation, family, pretrained=weights is not None),
         resizing=Resizing(
             evaluation.resize_size[0], evaluation.crop_size[0], evaluation.interpolation.value

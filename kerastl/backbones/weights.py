@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kerastl.backbones.reports import require_same
+from kerastl.backbones.weights_check import require_same
 from kerastl.errors import WeightsError
 
 State = Mapping[str, torch.Tensor]

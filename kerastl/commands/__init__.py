@@ -7,7 +7,6 @@ import sys
 
 import click
 
-import kerastl
 from kerastl.commands.backbones import backbones
 from kerastl.commands.blocks import blocks
 from kerastl.commands.compare import compare
@@ -18,12 +17,13 @@ from kerastl.commands.find_rate import find_rate
 from kerastl.commands.plan import plan
 from kerastl.commands.predict import predict
 from kerastl.commands.run import run
+from kerastl.internals.versions import __version__
 
 __all__ = ["main"]
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(kerastl.__version__, prog_name="kerastl")
+@click.version_option(__version__, prog_name="kerastl")
 def main() -> None:
     """Fine-tune a pretrained image backbone into a classifier for your own images.
 

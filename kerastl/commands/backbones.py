@@ -6,7 +6,7 @@ import click
 
 from kerastl.backbones.registry import SOURCES, describe, list_backbones
 from kerastl.commands.failures import one_clear_line
-from kerastl.tables import align
+from kerastl.internals.tables import align
 
 _HEADER = ("name", "source", "parameters", "input", "top-1", "weights here")
 

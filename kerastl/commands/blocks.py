@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.tables import align
+from kerastl.internals.tables import align
 
 
 @click.command(short_help="Show the blocks of a backbone.")
@@ -18,7 +18,7 @@ from kerastl.tables import align
 )
 def blocks(spec: str, image_size: int | None) -> None:
     """Show each block of the backbone SPEC: layers, parameters, output shape."""
-    from kerastl.blocks import block_table
+    from kerastl.model.block_table import block_table
 
     rows = [
         (

@@ -8,7 +8,7 @@ import click
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import run_options
-from kerastl.config import BACKENDS, RunConfig
+from kerastl.runs.config import BACKENDS, RunConfig
 
 _OUTPUT = "kerastl-comparison"
 
@@ -30,8 +30,8 @@ def compare(config: RunConfig, overwrite: bool, backends: str, strict: bool) -> 
     order, one process per backend; dropout and stochastic depth are off. The
     output folder gets comparison.json, a plot and each backend's log.
     """
-    from kerastl.comparison import report
-    from kerastl.comparison.compare import compare as run_all
+    from kerastl.runs.comparison import report
+    from kerastl.runs.comparison.compare import compare as run_all
 
     if config.output == RunConfig.output:
         config = dataclasses.replace(config, output=_OUTPUT)

@@ -25,8 +25,8 @@ from kerastl.commands.options import (
     safe_mode_option,
     skip_broken_option,
 )
-from kerastl.embeddings import WRITERS, Embeddings, check_path, save
-from kerastl.results import model_file
+from kerastl.evaluation.run_record import model_file
+from kerastl.exporting.embeddings import WRITERS, Embeddings, check_path, save
 
 
 @click.command(short_help="Write the pooled features of images to a file.")
@@ -65,7 +65,7 @@ def embed(
     file = model_file(model)
     check_path(output)
     choose_backend(backend_of(model, backend))
-    from kerastl.saving import load_model
+    from kerastl.model.files import load_model
 
     classifier = load_model(file, safe_mode=safe_mode)
     if data is None:
@@ -104,7 +104,7 @@ def _of_data(model: Path, spec: str, classifier: Any, *, skip_broken: bool) -> E
     """The features of labelled images, part after part."""
     import numpy as np
 
-    from kerastl import training
+    from kerastl.runs import training
 
     config = data_config(model, spec)
     if config is None:

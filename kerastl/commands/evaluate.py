@@ -18,9 +18,9 @@ from kerastl.commands.options import (
     safe_mode_option,
     skip_broken_option,
 )
-from kerastl.config import RunConfig
-from kerastl.results import METRICS_FILE, REPORT_FILE, load_metrics, model_file
-from kerastl.tasks import CLASSIFICATION
+from kerastl.data.tasks import CLASSIFICATION
+from kerastl.evaluation.run_record import METRICS_FILE, REPORT_FILE, load_metrics, model_file
+from kerastl.runs.config import RunConfig
 
 
 @click.command(short_help="Score a model on labelled images.")
@@ -62,28 +62,29 @@ def evaluate(
 
 
 def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
-    from kerastl import evaluation, training
-    from kerastl.saving import load_model
-    from kerastl.scores import RegressionEvaluation
+    from kerastl.evaluation import scoring
+    from kerastl.evaluation.scores import Evaluation, RegressionEvaluation
+    from kerastl.model.files import load_model
+    from kerastl.runs import training
 
     classifier = load_model(file, safe_mode=safe_mode)
     if report_in is not None and classifier.task != CLASSIFICATION:
         raise click.UsageError("--report is for a model of one class per image.")
     images = training.load_images(config, classifier)
-    evaluation.check_class_names(classifier.class_names, images.class_names)
+    scoring.check_class_names(classifier.class_names, images.class_names)
     which, batches = _part(images)
-    scores = evaluation.evaluate(classifier, batches, images.class_names)
+    scores = scoring.evaluate(classifier, batches, images.class_names)
     count = len(scores.truth if isinstance(scores, RegressionEvaluation) else scores.labels)
     click.echo(f"{config.data}, {which}: {count:,} images")
     if images.skipped:
         click.echo(f"{len(images.skipped)} broken images were left out.")
     click.echo("  ".join(f"{name} {value:.4f}" for name, value in scores.scores.items()) + "\n")
     click.echo(scores.report())
-    if isinstance(scores, evaluation.Evaluation):
+    if isinstance(scores, Evaluation):
         click.echo("Confusion matrix (rows: true class, columns: predicted):\n")
         click.echo(scores.confusion_table())
-    if report_in is not None and isinstance(scores, evaluation.Evaluation):
-        from kerastl.report import write_report
+    if report_in is not None and isinstance(scores, Evaluation):
+        from kerastl.runs.report import write_report
 
         write_report(
             report_in,

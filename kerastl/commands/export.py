@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from kerastl.commands.failures import one_clear_line, sentence
+from kerastl.commands.failures import one_clear_line
 from kerastl.commands.model_data import data_config
 from kerastl.commands.options import (
     backend_of,
@@ -19,9 +19,10 @@ from kerastl.commands.options import (
     choose_backend,
     safe_mode_option,
 )
+from kerastl.errors import sentence
+from kerastl.evaluation.run_record import model_file
 from kerastl.exporting import formats
 from kerastl.exporting.formats import FORMATS, ExportFormat
-from kerastl.results import model_file
 
 
 @click.command(short_help="Write a model for ONNX Runtime, LiteRT, OpenVINO and others.")
@@ -65,7 +66,7 @@ def export(
     # Results alone go to stdout, whatever converters print.
     with contextlib.redirect_stdout(sys.stderr):
         from kerastl.exporting.export import export_model
-        from kerastl.saving import load_model
+        from kerastl.model.files import load_model
 
         classifier = load_model(file, safe_mode=safe_mode)
         images, which = _images(model, data, classifier)
@@ -95,8 +96,8 @@ def _images(model: Path, data: str | None, classifier: Any) -> tuple[Any, str]:
     config = data_config(model, data)
     if config is None:
         return photographs
-    from kerastl import training
     from kerastl.exporting.checking import NUM_IMAGES
+    from kerastl.runs import training
 
     config = dataclasses.replace(config, batch_size=NUM_IMAGES, workers=0, skip_broken=True)
     try:

@@ -8,10 +8,7 @@ from typing import Any
 
 import click
 
-from kerastl.errors import reason_of
-
-_KERAS_WRAPPER = "Exception encountered when calling"
-_MENDABLE = (ValueError, TypeError, OSError, RuntimeError, ImportError)
+from kerastl.errors import sentence
 
 
 def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,20 +29,3 @@ def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(sentence(error)) from error
 
     return wrapped
-
-
-def sentence(error: Exception) -> str:
-    """What an error says to the user.
-
-    Example:
-
-    >>> sentence(FileNotFoundError(2, "No such file or directory", "flowers"))
-    'No such file or directory: flowers'
-    >>> sentence(KeyError("stem"))
-    "KeyError: 'stem'. This is a fault of kerastl; --debug shows where."
-    """
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror + (f": {error.filename}" if error.filename else "")
-    if isinstance(error, _MENDABLE) and str(error).strip():
-        return reason_of(error) if _KERAS_WRAPPER in str(error) else str(error).strip()
-    return f"{type(error).__name__}: {error}. This is a fault of kerastl; --debug shows where."

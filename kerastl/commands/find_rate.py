@@ -8,7 +8,7 @@ import click
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import run_options
-from kerastl.config import RunConfig
+from kerastl.runs.config import RunConfig
 
 
 @click.command("find-rate", short_help="Find a learning rate by a range test.")
@@ -46,8 +46,8 @@ def find_rate(
     Without --group all trained blocks are tested together, each in the
     proportion that it would have in the run.
     """
-    from kerastl import training
-    from kerastl.rate_finder import find_learning_rate
+    from kerastl.optimizers.rate_finder import find_learning_rate
+    from kerastl.runs import training
 
     prepared = training.prepare(config, echo=lambda line: click.echo(line, err=True))
     strategy = prepared.phases[0].strategy

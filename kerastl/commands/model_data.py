@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from kerastl import config as configs
-from kerastl import config_file
-from kerastl.commands.failures import sentence
-from kerastl.config import RunConfig
-from kerastl.results import CONFIG_FILE
+from kerastl.errors import sentence
+from kerastl.evaluation.run_record import CONFIG_FILE
+from kerastl.runs import config as configs
+from kerastl.runs import config_file
+from kerastl.runs.config import RunConfig
 
 BATCH_SIZE = 32
 

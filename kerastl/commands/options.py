@@ -15,11 +15,11 @@ from typing import Any
 
 import click
 
-from kerastl import config as configs
-from kerastl import config_file
-from kerastl._triton import keep_away_from_tensorflow
-from kerastl.config import RunConfig
-from kerastl.results import CONFIG_FILE
+from kerastl.evaluation.run_record import CONFIG_FILE
+from kerastl.internals.triton import keep_away_from_tensorflow
+from kerastl.runs import config as configs
+from kerastl.runs import config_file
+from kerastl.runs.config import RunConfig
 
 safe_mode_option = click.option(
     "--safe-mode/--no-safe-mode",

@@ -10,7 +10,7 @@ import click
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import run_options
-from kerastl.config import RunConfig
+from kerastl.runs.config import RunConfig
 
 
 @click.command(short_help="Show what `run` would do.")
@@ -29,9 +29,9 @@ from kerastl.config import RunConfig
 @run_options
 def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: Path | None) -> None:
     """Show what `kerastl run` with the same options would do, and do nothing."""
-    from kerastl import config_file, training
     from kerastl.data.preview import contact_sheet
-    from kerastl.reference import changed_options
+    from kerastl.runs import config_file, training
+    from kerastl.runs.options_page import changed_options
 
     training.check_output(Path(config.output).expanduser(), overwrite=overwrite)
     prepared = training.prepare(
@@ -63,7 +63,8 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
 
 
 def _echo_phase(prepared: Any, number: int) -> None:
-    from kerastl import planning, training
+    from kerastl.model import plan as planning
+    from kerastl.runs import training
 
     phase = prepared.phases[number]
     training.begin_phase(prepared, number)

@@ -12,8 +12,8 @@ import click
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.model_data import background_of, batched, read_images
 from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
-from kerastl.results import model_file
-from kerastl.tasks import CLASSIFICATION, REGRESSION
+from kerastl.data.tasks import CLASSIFICATION, REGRESSION
+from kerastl.evaluation.run_record import model_file
 
 
 @click.command(short_help="Name the classes of images.")
@@ -44,7 +44,7 @@ def predict(
     file = model_file(model)
     choose_backend(backend_of(model, backend))
     from kerastl.data import image_files
-    from kerastl.saving import load_model
+    from kerastl.model.files import load_model
 
     paths = image_files(images)
     classifier = load_model(file, safe_mode=safe_mode)
@@ -73,7 +73,7 @@ def _ranked(
         return
     import numpy as np
 
-    from kerastl.evaluation import as_columns
+    from kerastl.evaluation.scoring import as_columns
 
     batch = np.stack([np.asarray(pixels) for _, pixels in images])
     outputs = np.asarray(classifier.predict_on_batch(batch), dtype="float32")

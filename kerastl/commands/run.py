@@ -12,8 +12,8 @@ from click.core import ParameterSource
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import choose_backend, run_options
-from kerastl.config import PROGRESS_MODES, RunConfig
-from kerastl.results import RunResults
+from kerastl.evaluation.run_record import RunResults
+from kerastl.runs.config import PROGRESS_MODES, RunConfig
 
 
 @click.command(short_help="Train, and keep the model and its results in a folder.")
@@ -38,7 +38,7 @@ def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) 
     The folder holds model.keras, config.toml (`--config` repeats the run),
     history.csv and metrics.json.
     """
-    from kerastl import training
+    from kerastl.runs import training
 
     checkpoint = None
     if resume is not None:

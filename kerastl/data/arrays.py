@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerastl.data.items import ArrayItems, SourceData
-from kerastl.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
 
 def array_data(
@@ -28,7 +28,7 @@ def array_data(
             `(images, numbers)`.
         class_names: Name of each class, or number to predict; by default its
             position.
-        task: What the labels are, one of `kerastl.tasks.TASKS`.
+        task: What the labels are, one of `kerastl.data.tasks.TASKS`.
 
     Returns:
         The images as 8-bit RGB; floats are rounded.

@@ -13,8 +13,8 @@ import numpy as np
 
 from kerastl.data.items import FileItems, SourceData
 from kerastl.data.specs import DataSpec
+from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
 from kerastl.errors import unknown_name
-from kerastl.tasks import CLASSIFICATION, MULTI_LABEL
 
 _PATH_NAMES = ("path", "file", "filename", "image", "image_path")
 _LABEL_NAMES = ("label", "labels", "class", "target", "tags")
@@ -57,7 +57,7 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
 
     Args:
         spec: A `csv` spec.
-        task: What the labels are, one of `kerastl.tasks.TASKS`.
+        task: What the labels are, one of `kerastl.data.tasks.TASKS`.
 
     Returns:
         The files in the order of the table; classes by name, or by column.

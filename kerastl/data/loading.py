@@ -21,8 +21,8 @@ from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
 from kerastl.data.specs import data_source, parse_data_spec
 from kerastl.data.splitting import check_fractions, random_split, stratified_split
+from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
 from kerastl.errors import unknown_name
-from kerastl.tasks import CLASSIFICATION, REGRESSION, check_task
 
 Part = Literal["train", "validation", "test"]
 
@@ -47,7 +47,7 @@ class ImageData:
         class_names: Name of each class, in the order of the labels, or of each
             number to predict.
         settings: How the images were brought to size.
-        task: What the labels are, one of `kerastl.tasks.TASKS`.
+        task: What the labels are, one of `kerastl.data.tasks.TASKS`.
     """
 
     spec: str

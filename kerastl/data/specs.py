@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kerastl.data.tasks import CLASSIFICATION, TASKS
 from kerastl.errors import unknown_name
-from kerastl.tasks import CLASSIFICATION, TASKS
 
 
 @dataclass(frozen=True)

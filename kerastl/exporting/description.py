@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import kerastl
+from kerastl.internals.versions import __version__
 
 INPUT = "images"
 OUTPUT = "probabilities"
@@ -19,7 +19,7 @@ def description_of(model: Any) -> dict[str, Any]:
     """The description of a classifier, as JSON has it; the same model gives the same."""
     size, count = model.image_size, model.num_classes
     about = {
-        "kerastl_version": kerastl.__version__,
+        "kerastl_version": __version__,
         "backbone": model.backbone_spec,
         "image_size": size,
         "resize": model.resize,

@@ -12,12 +12,12 @@ from typing import Any
 
 import keras
 
-from kerastl.classifier import ImageClassifier
 from kerastl.exporting import checking, formats
 from kerastl.exporting.description import description_of
 from kerastl.exporting.formats import ExportFormat
 from kerastl.exporting.precision import in_float32
-from kerastl.results import telling_a_full_disk
+from kerastl.internals.whole_files import telling_a_full_disk
+from kerastl.model.classifier import ImageClassifier
 
 
 @dataclass(frozen=True)

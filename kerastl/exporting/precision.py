@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kerastl import saving
+from kerastl.model.description import rebuilt
 
 
 def in_float32(model: Any) -> tuple[Any, str]:
@@ -38,7 +38,7 @@ def in_float32(model: Any) -> tuple[Any, str]:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
-        copy = saving.rebuilt(model)
+        copy = rebuilt(model)
     finally:
         keras.config.set_dtype_policy(before)
     return copy, policy

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastl.blocks.running import run_layers
 from kerastl.exporting.description import FILE, INPUT, OUTPUT, as_json
-from kerastl.prefix.boundary import run_layers
 
 # Where a SavedModel keeps files of its users that its graph does not load.
 _EXTRA = "assets.extra"

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from kerastl.blocks.named_variables import flat_name
+from kerastl.blocks.running import run_layers
 from kerastl.exporting.description import FILE, INPUT, as_json
-from kerastl.layers.variables import flat_name
-from kerastl.prefix.boundary import run_layers
 
 # Batch of the traced example: torch takes a size of 1 for a constant.
 _EXAMPLES = 2

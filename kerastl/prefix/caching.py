@@ -11,9 +11,9 @@ import keras
 import numpy as np
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 
-from kerastl.fitting import with_callbacks
+from kerastl.blocks.running import layers_before
 from kerastl.prefix.adapters import ArrayBatches, LoaderBatches
-from kerastl.prefix.boundary import Boundary, boundary_of, layers_before
+from kerastl.prefix.boundary import Boundary, boundary_of
 from kerastl.prefix.decision import CacheDecision, CacheWishes, Room, decide, views_of
 from kerastl.prefix.features import BoundaryFeatures, LabelRows
 from kerastl.prefix.functions import variables_before, weights_digest
@@ -122,6 +122,8 @@ class Prepared:
         y: Its second argument.
         options: The others.
         prefix: The frozen prefix, or None where the first block trains.
+        before: Callbacks that come before the user's.
+        after: Callbacks that come after the user's.
         report: What is kept or why not, one line.
     """
 
@@ -130,6 +132,8 @@ class Prepared:
     options: dict[str, Any]
     prefix: RunningPrefix | None
     report: str
+    before: tuple[keras.callbacks.Callback, ...] = ()
+    after: tuple[keras.callbacks.Callback, ...] = ()
 
 
 def planned(model: Any, x: Any, validation: Any, wishes: CacheWishes, *, epochs: int) -> str:
@@ -171,9 +175,8 @@ def prepare(
             cache.clear()
         on_torch = keras.backend.backend() == "torch"
         prefix = RunningPrefix(model, boundary, cache) if boundary and on_torch else None
-        if prefix is not None:
-            options = with_callbacks(model, options, [], last=[WatchPrefix(prefix)])
-        return Prepared(x, y, options, prefix, _report(parts))
+        after = (WatchPrefix(prefix),) if prefix is not None else ()
+        return Prepared(x, y, options, prefix, _report(parts), after=after)
     prefix = RunningPrefix(model, boundary, cache)
     cache.open(_key(model, boundary))
     for number, (source, views) in enumerate(((train, views_of(train, wishes)), (held_out, 1))):
@@ -191,11 +194,10 @@ def prepare(
         else:
             options = _validation_batches(source, options, kept)
     cache.drop_unused()
-    options = with_callbacks(model, options, [], last=[WatchPrefix(prefix)])
+    before: tuple[keras.callbacks.Callback, ...] = ()
     if keras.backend.backend() == "tensorflow":
-        watch = WarnOfLateChanges(variables_before(model, boundary))
-        options = with_callbacks(model, options, [watch])
-    return Prepared(x, y, options, prefix, _report(parts))
+        before = (WarnOfLateChanges(variables_before(model, boundary)),)
+    return Prepared(x, y, options, prefix, _report(parts), before, (WatchPrefix(prefix),))
 
 
 def _held_out(wishes: CacheWishes) -> CacheWishes:

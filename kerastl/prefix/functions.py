@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastl.prefix.boundary import Boundary, as_list, layers_before, run_layers
+from kerastl.blocks.running import as_list, layers_before, run_layers
+from kerastl.prefix.boundary import Boundary
 
 PrefixFunction = Callable[[Any], list[Any]]
 

@@ -154,7 +154,7 @@ def _only_stacks(collate: Any) -> bool:
     from torch.utils.data import default_collate
 
     from kerastl.data.batches import collate_sound
-    from kerastl.fitting import WeightedCollate
+    from kerastl.data.class_weights import WeightedCollate
 
     if isinstance(collate, WeightedCollate):
         return _only_stacks(collate.inner)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from kerastl.layers.torch_block import TorchBlock
-from kerastl.prefix.boundary import Boundary, as_list, layers_before
+from kerastl.blocks.running import as_list, layers_before
+from kerastl.blocks.torch_block import TorchBlock
+from kerastl.prefix.boundary import Boundary
 from kerastl.prefix.folding import folded
 
 

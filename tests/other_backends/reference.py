@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from kerastl import ImageClassifier, random_parts
+from kerastl import ImageClassifier
 from kerastl.backbones import registry
 from kerastl.backbones.base import Preprocessing
+from kerastl.runs.comparison import random_parts
 
 # In powers of two: a compiler that fuses multiplication and addition rounds nothing differently.
 EXACT = Preprocessing(scale=2**-8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

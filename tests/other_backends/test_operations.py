@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from kerastl.backbones.base import BackbonePart
-from kerastl.bridge.table import MODULES, OPERATIONS
+from kerastl.blocks.bridge.table import MODULES, OPERATIONS
+from kerastl.blocks.bridged_block import TorchBlock
 from kerastl.errors import ConversionError
-from kerastl.layers.bridged_block import TorchBlock
 
 IMAGE = (2, 6, 9, 11)  # batch, channels, height, width
 TOKENS = (2, 5, 8)

@@ -7,8 +7,8 @@ import reference
 import torch
 
 import kerastl
-from kerastl import calibration
-from kerastl.report import grad_cam
+from kerastl.evaluation import calibration
+from kerastl.runs.report import grad_cam
 
 pytestmark = pytest.mark.slow
 

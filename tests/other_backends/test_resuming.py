@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from small_runs import finished, kill_and_resume, quiet
 
-from kerastl import training
+from kerastl.runs import training
 
 pytestmark = pytest.mark.slow
 

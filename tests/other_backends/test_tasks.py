@@ -8,8 +8,8 @@ from scipy.special import log_softmax
 from sklearn.metrics import log_loss, mean_squared_error
 
 import kerastl
-from kerastl import losses
-from kerastl.rate_finder import find_learning_rate
+from kerastl.model import losses
+from kerastl.optimizers.rate_finder import find_learning_rate
 
 pytestmark = pytest.mark.slow
 

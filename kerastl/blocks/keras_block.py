@@ -1,0 +1,49 @@
+"""A slice of a Keras model as one layer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import keras
+
+from kerastl.backbones.base import BackbonePart
+
+
+class KerasBlock(keras.layers.Layer):
+    """One block of a Keras network, its layers shared and not copied.
+
+    A layer with `trainable=False` runs in inference mode whatever `training`
+    says. Marking alone is not enough: Keras's dropout inside a layer that does
+    not train still fires under `training=True`.
+
+    Args:
+        part: Name of the block and its `keras.Model`.
+    """
+
+    def __init__(self, part: BackbonePart, **kwargs: Any) -> None:
+        super().__init__(name=part.name, **kwargs)
+        self.network = part.network
+        if keras.backend.backend() == "torch":
+            from kerastl.internals.torch_kernels import use_torch_kernels
+
+            use_torch_kernels(self.network)
+        self.built = True
+
+    def layer_counts(self) -> Counter[str]:
+        """How many layers of each type the block holds."""
+        return Counter(
+            type(layer).__name__
+            for layer in self.network.layers
+            if not isinstance(layer, keras.layers.InputLayer)
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.network(inputs, training=bool(training) and self.trainable)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        outputs = keras.tree.map_structure(
+            lambda tensor: keras.KerasTensor((None, *tensor.shape[1:]), dtype=self.compute_dtype),
+            self.network.outputs,
+        )
+        return outputs[0] if len(outputs) == 1 else outputs

@@ -1,0 +1,145 @@
+"""What a run measured: `metrics.json` and `history.csv`, out and in. Imports no Keras."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from kerastl.internals.whole_files import write_whole
+
+MODEL_FILE = "model.keras"
+CONFIG_FILE = "config.toml"
+HISTORY_FILE = "history.csv"
+METRICS_FILE = "metrics.json"
+PHASE = "phase"
+"""Column of the history that says which phase an epoch was of, from 1."""
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
+REPORT_FILE = "report.html"
+CARD_FILE = "README.md"
+REPORT_FILES = (REPORT_FILE, CARD_FILE)
+"""Of a finished run. A README.md alone is no sign of one: any folder may have
+it, and `kerastl.runs.report` leaves one alone that it did not write."""
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """The numbers of one run.
+
+    Attributes:
+        train: Loss and metrics of the last finished epoch, as averaged while
+            its weights were changing. Empty where no epoch was finished.
+        validation: The same on the validation images, at the epoch's end.
+        test: "accuracy" and "loss" on the test images after the last epoch.
+        seconds: Wall-clock time of each stage.
+        images: Number of images of each part.
+        skipped_images: Broken files that were left out.
+        epochs: Finished epochs.
+        completed: False where the run was stopped or diverged.
+        strategy: The strategy and why it was chosen, one sentence.
+        class_names: Every class, in the order of the model's outputs.
+        cache: What was kept of the frozen blocks' output, or why not.
+    """
+
+    train: Mapping[str, float] = field(default_factory=dict)
+    validation: Mapping[str, float] = field(default_factory=dict)
+    test: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    images: Mapping[str, int] = field(default_factory=dict)
+    skipped_images: int = 0
+    epochs: int = 0
+    completed: bool = True
+    strategy: str = ""
+    class_names: Sequence[str] = ()
+    cache: str = ""
+
+
+def split_logs(logs: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
+    """Keras's logs of one epoch, as training and as validation metrics.
+
+    Example:
+
+    >>> split_logs({"loss": 0.5, "val_loss": 0.6, "learning_rate/head": 0.001})
+    ({'loss': 0.5}, {'loss': 0.6})
+    """
+    others = (PHASE,)
+    measured = {
+        key: float(value) for key, value in logs.items() if "/" not in key and key not in others
+    }
+    train = {key: value for key, value in measured.items() if not key.startswith("val_")}
+    validation = {key[4:]: value for key, value in measured.items() if key.startswith("val_")}
+    return train, validation
+
+
+def save_metrics(folder: Path, results: RunResults) -> None:
+    """Write `metrics.json` into a run folder."""
+    text = json.dumps(asdict(results), indent=2, ensure_ascii=False) + "\n"
+    write_whole(folder / METRICS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
+
+
+def load_metrics(folder: Path) -> RunResults:
+    """Read `metrics.json` from a run folder; entries of newer versions are left out.
+
+    Raises:
+        ValueError: If the folder holds none, or it is not JSON.
+    """
+    path = folder / METRICS_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"`folder` must hold a run's {METRICS_FILE}. Received: {folder}. "
+            "`kerastl run --output FOLDER` makes one."
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} must be JSON. Received: {error}. Run again.") from error
+    known = {entry.name for entry in fields(RunResults)}
+    return RunResults(**{key: value for key, value in values.items() if key in known})
+
+
+def save_history(folder: Path, epochs: Sequence[Mapping[str, float]]) -> None:
+    """Write `history.csv`: one row per epoch, from 1, with everything that was logged."""
+    columns = list(dict.fromkeys(key for logs in epochs for key in logs))
+
+    def write(path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["epoch", *columns])
+            writer.writeheader()
+            for number, logs in enumerate(epochs, 1):
+                writer.writerow({"epoch": number, **{key: float(logs[key]) for key in logs}})
+
+    write_whole(folder / HISTORY_FILE, write)
+
+
+def load_history(folder: Path) -> list[dict[str, float]]:
+    """The rows of `history.csv`, one per epoch, "epoch" among them."""
+    with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
+        return [
+            {key: float(value) for key, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
+
+
+def model_file(path: Path) -> Path:
+    """The model that a path means: a `.keras` file, or the one in a run folder.
+
+    Raises:
+        ValueError: If the path does not exist, or the folder holds no model.
+    """
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise ValueError(
+                f"`model` must be a run folder with a {MODEL_FILE}, or a .keras file. Received: "
+                f"the folder {path}, which has none. `kerastl run --output {path}` makes one."
+            )
+        return path / MODEL_FILE
+    if not path.is_file():
+        raise ValueError(
+            f"`model` must be a run folder or a .keras file. Received: {path}, which does not "
+            "exist. Check the path."
+        )
+    return path

@@ -1,0 +1,405 @@
+"""`ImageClassifier`: a backbone in blocks, a head, and a rate for each block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from kerastl.backbones.base import Preprocessing, Resizing
+from kerastl.backbones.registry import build_any
+from kerastl.blocks.block import HEAD, Block, select
+from kerastl.blocks.running import layers_after, no_gradients, run_layers
+from kerastl.data.tasks import CLASSIFICATION, task_of
+from kerastl.internals.compiled_steps import CompiledPerShape
+from kerastl.model import description
+from kerastl.model import fit_arguments as fitting
+from kerastl.model.assembly import (
+    as_layer,
+    check_head,
+    check_resize,
+    checked_class_names,
+    connect,
+    pooling_layer,
+)
+from kerastl.model.head import ClassificationHead
+from kerastl.model.preprocessing import ImagePreprocessing
+from kerastl.optimizers import rates
+from kerastl.prefix import caching
+from kerastl.prefix.decision import CacheLimits, CacheWishes
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class ImageClassifier(CompiledPerShape):
+    """A pretrained backbone with a new classification head.
+
+    Takes raw pixels 0-255 in RGB order, `(batch, height, width, 3)`, uint8 or
+    float; preprocessing is part of the model. Gives **probabilities**,
+    `(batch, num_classes)`: softmax, or for `num_classes=1` the sigmoid of one
+    logit. `predict`, the default loss and the saved file agree on that.
+
+    The backbone is everything before the network's last classifying layer.
+
+    Args:
+        backbone: A spec such as "torchvision:resnet18" (`kerastl backbones`
+            lists all), a `torch.nn.Module`, or a built `Backbone`, which brings
+            its own weights and image size.
+        num_classes: Number of classes; 1 for a single probability.
+        weights: "default", the name of published weights, a local file, or
+            None for random weights.
+        image_size: Height and width, pixels. None: the weights' own
+            evaluation size.
+        pooling: "avg" or "max" over height and width. A backbone that pools
+            by itself (VGG, ViT, ConvNeXt) takes "avg" only, and gets none.
+        dropout: Rate in front of each Dense layer of the head.
+        hidden_units: Units of hidden layers of the head.
+        temperature: What the logits are divided by; `kerastl.calibrate` sets it.
+        blocks: For an `nn.Module`: block name -> path of its first module.
+        preprocessing: From pixels to the backbone's input. None: the weights' own.
+        resizing: The weights' evaluation resize, kept for whoever reads image
+            files. None: the weights' own.
+        resize: "crop", "squash" or "pad": how files are brought to size.
+        class_names: Names of the classes, kept in the saved file.
+        task: "classification": one class per image, softmax; "multi-label":
+            any number of classes, a sigmoid each; "regression": `num_classes`
+            numbers, as they come out of the last layer.
+        name: Name of the model.
+
+    Raises:
+        UnknownNameError: If the backbone or its weights are unknown.
+        WeightsError: If the weights cannot be had or do not fit.
+        ValueError: If an argument is out of range or the backbone cannot take
+            the image size.
+
+    Example:
+
+        model = kerastl.ImageClassifier("torchvision:resnet18", num_classes=5)
+        model.freeze(through="layer2")
+        model.compile(learning_rate={"layer3": 1e-4, "layer4": 1e-4, "head": 1e-3})
+        model.fit(images, labels, epochs=5)
+    """
+
+    def __init__(
+        self,
+        backbone: Any,
+        num_classes: int,
+        *,
+        weights: str | None = "default",
+        image_size: int | None = None,
+        pooling: str | None = "avg",
+        dropout: float = 0.0,
+        hidden_units: Sequence[int] = (),
+        temperature: float = 1.0,
+        blocks: Mapping[str, str | Sequence[str]] | None = None,
+        preprocessing: Preprocessing | None = None,
+        resizing: Resizing | None = None,
+        resize: str = "crop",
+        class_names: Sequence[str] | None = None,
+        task: str = CLASSIFICATION,
+        name: str = "image_classifier",
+    ) -> None:
+        check_head(num_classes, dropout, hidden_units)
+        activation = None if task == CLASSIFICATION else task_of(task).activation
+        built = build_any(backbone, weights=weights, image_size=image_size, blocks=blocks)
+        preprocessing = preprocessing or built.preprocessing
+        # === Layers ===
+        scaler = ImagePreprocessing(preprocessing, name="preprocessing")
+        block_layers = [as_layer(part) for part in built.parts]
+        head = ClassificationHead(
+            num_classes,
+            hidden_units=hidden_units,
+            dropout=dropout,
+            activation=activation,
+            temperature=temperature,
+            name=HEAD,
+        )
+        # === Functional graph ===
+        inputs = keras.Input((built.image_size, built.image_size, 3), name="images")
+        features = connect(scaler(inputs), block_layers, built)
+        pool = pooling_layer(features, pooling, built.spec)
+        pooled = pool(features) if pool else features
+        super().__init__(inputs=inputs, outputs=head(pooled), name=name)
+        # === Config ===
+        self.backbone_spec = built.spec
+        self.num_classes = num_classes
+        self.task = task
+        self.image_size = built.image_size
+        self.resizing = resizing or built.resizing
+        self.resize = resize
+        self.class_names = class_names
+        self.preprocessing = preprocessing
+        self.pooling = pooling
+        self.can_reload = built.can_reload
+        self._block_names = (*(layer.name for layer in block_layers), HEAD)
+        self._prefix_cache = caching.PrefixCache()
+        self._running_prefix: Any = None
+        self._is_fitting = False
+        self.cache_report = "not used: nothing was trained"
+        self._variables_of = rates.BlockVariables(
+            {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "class_names" and value is not None:
+            value = checked_class_names(value, self.num_classes)
+        if name == "resize":
+            check_resize(value)
+        super().__setattr__(name, value)
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of all blocks, input side first, the head last."""
+        return tuple(self._block_names)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block as it stands now, input side first, the head last."""
+        found = []
+        for name, variables in self.variables_by_block.items():
+            layer = self.get_layer(name)
+            size = sum(math.prod(variable.shape) for variable in variables)
+            found.append(Block(name, (layer,), size, layer.trainable))
+        return tuple(found)
+
+    @property
+    def variables_by_block(self) -> dict[str, tuple[keras.Variable, ...]]:
+        """Every variable that trains when its block does, frozen or not."""
+        return dict(self._variables_of.by_block)
+
+    @property
+    def trainable_blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that are not frozen."""
+        return tuple(block.name for block in self.blocks if block.trainable)
+
+    def freeze(self, *names: str, through: str | None = None) -> None:
+        """Freeze blocks: their variables do not train and they run in inference mode.
+
+        Takes effect at once, after `compile` too, and within `fit` on torch from
+        the next batch on; what the optimizer knows of the blocks is kept.
+
+        Args:
+            *names: Blocks to freeze. Without any: all but the head.
+            through: Instead of names, the input side up to and including
+                this block.
+
+        Raises:
+            UnknownNameError: If there is no such block.
+        """
+        chosen = self.block_names[:-1]
+        if names or through is not None:
+            chosen = select(self.block_names, names, through=through)
+        self._set_trainable(chosen, value=False)
+
+    def unfreeze(self, *names: str, learning_rate: Any = None) -> None:
+        """Let blocks train again.
+
+        Args:
+            *names: Blocks to unfreeze. Without any: all.
+            learning_rate: A compiled model's rate for these blocks: a float, a
+                Keras schedule that starts now, or a dict of block name to
+                either. None: the rate that `compile` gave them, where it was
+                one rate for all blocks.
+
+        Raises:
+            UnknownNameError: If there is no such block.
+        """
+        chosen = select(self.block_names, names) if names else self.block_names
+        self._set_trainable(chosen, value=True)
+        if learning_rate is not None:
+            optimizer = rates.block_optimizer(self)
+            optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
+
+    def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
+        if self._is_fitting:
+            fitting.check_can_freeze_within_fit(self.jit_compile)
+            if self._running_prefix is not None:
+                self._running_prefix.stop()
+                self._running_prefix = None
+        else:
+            self.train_function = None  # a compiled step has the old set in it
+        for name in names:
+            self.get_layer(name).trainable = value
+
+    def features(self, images: Any) -> Any:
+        """The pooled features that enter the head, in inference mode.
+
+        Args:
+            images: Pixels 0-255, `(batch, height, width, 3)`.
+
+        Returns:
+            The backend's tensor, `(batch, features)`, without gradients.
+        """
+        layers = [layer for layer in self.layers[1:] if layer.name != HEAD]
+        with no_gradients():
+            return run_layers(self, layers, keras.ops.convert_to_tensor(images), training=False)
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        *,
+        learning_rate: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configure training; as `keras.Model.compile`, with a rate per block.
+
+        Args:
+            optimizer: Name or Keras optimizer; each block trains with its own
+                copy. `model.optimizer` keeps the moments of an earlier
+                `compile`; anything else starts anew.
+            loss: Default: cross-entropy with integer labels, or with labels 0
+                and 1 for `num_classes=1` or several labels; the mean squared
+                error of a regression.
+            loss_weights: As in Keras.
+            metrics: As in Keras. Default: accuracy, the area under the curves
+                of precision and recall, or the mean absolute error.
+            learning_rate: A float or Keras schedule for all blocks, what
+                `kerastl.layerwise_decay` returns, or a dict of block name to
+                float or schedule with one entry per block that trains. None:
+                the optimizer's own.
+            **kwargs: As in Keras.
+
+        Raises:
+            UnknownNameError: If a rate is for a block that does not exist.
+            ValueError: If a rate is for a frozen block, or one is missing.
+        """
+        self._jit_compile = kwargs.get("jit_compile", "auto")
+        super().compile(
+            optimizer=rates.make_block_optimizer(self, optimizer, learning_rate),
+            loss=fitting.resolve_loss(loss, self.task, self.num_classes),
+            loss_weights=loss_weights,
+            metrics=fitting.resolve_metrics(metrics, self.task, self.num_classes),
+            **kwargs,
+        )
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What a file says of `compile`; a `jit_compile` of "auto" is each backend's own."""
+        config: dict[str, Any] = super().get_compile_config()
+        return {**config, "jit_compile": self._jit_compile} if config else config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compile as a saved file says; part of `load_model`."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def learning_rates(self) -> dict[str, float]:
+        """The current rate of every block; 0 where it is frozen."""
+        return rates.current_rates(self)
+
+    def find_learning_rate(self, x: Any, y: Any = None, **options: Any) -> Any:
+        """The learning-rate range test: see `kerastl.optimizers.rate_finder.find_learning_rate`."""
+        from kerastl.optimizers.rate_finder import find_learning_rate
+
+        return find_learning_rate(self, x, y, **options)
+
+    def plan(self, total_steps: int) -> str:
+        """What training would do, per block, as a table.
+
+        Args:
+            total_steps: Optimizer steps of the run, for the rates over time.
+        """
+        from kerastl.model.plan import block_plan, plan_table
+
+        return plan_table(block_plan(self, total_steps))
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        cache: str | bool = "auto",
+        cache_views: int = 1,
+        cache_limits: CacheLimits | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.fit`, with the frozen blocks at the input side computed once.
+
+        What the unbroken run of frozen blocks at the input side gives for an
+        image is kept for later epochs, where the image is known to be the same
+        in each: arrays, and `load_data` without random augmentation.
+        `cache_report` says what was done, and why.
+
+        The rate of every block is logged as `learning_rate/<block>`. A loss
+        that is not finite stops the training and brings the weights of the
+        last finished epoch back. `class_weight` works with a torch
+        `DataLoader` too.
+
+        Args:
+            x: As in Keras.
+            y: As in Keras.
+            cache: "auto", "memory", "disk" or False. "memory" and "disk" take
+                any `DataLoader` of numbered images at its word.
+            cache_views: Where images change at random: views of each that are
+                kept and taken in turns, one per epoch.
+            cache_limits: The most that the cache may take.
+            **kwargs: As in Keras.
+
+        Raises:
+            ValueError: If a block that trains has no rate, or labels are out
+                of range.
+            TrainingDivergedError: If the loss is not finite.
+        """
+        self._assert_compile_called("fit")
+        rates.ready_for_fit(self)
+        wishes = CacheWishes.checked(cache, cache_views, cache_limits)
+        x, kwargs = fitting.prepare(self, x, y, kwargs)
+        prepared = caching.prepare(self, x, y, kwargs, wishes, self._prefix_cache)
+        self.cache_report = prepared.report
+        options = fitting.with_callbacks(
+            self, prepared.options, before=prepared.before, after=prepared.after
+        )
+        self._is_fitting, self._running_prefix = True, prepared.prefix
+        try:
+            return super().fit(prepared.x, prepared.y, **options)
+        finally:
+            self._is_fitting, self._running_prefix = False, None
+
+    def clear_cache(self) -> None:
+        """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""
+        self._prefix_cache.clear()
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """As in Keras; a dict of a layer's name to its output goes on from there."""
+        if isinstance(inputs, Mapping):
+            ((name, values),) = inputs.items()
+        elif fitting.takes_prefix_apart(inputs, self._running_prefix, jit_compile=self.jit_compile):
+            name = self._running_prefix.boundary.layer
+            outputs = self._running_prefix.function(inputs)
+            values = outputs[0] if len(outputs) == 1 else outputs
+        else:
+            return super().call(inputs, training=training, mask=mask)
+        return run_layers(self, layers_after(self, name), values, training=training)
+
+    def _assert_input_compatibility(self, *args: Any) -> None:
+        if not isinstance(args[0], Mapping):
+            super()._assert_input_compatibility(*args)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """As in Keras, after a look at the labels, where that costs no transfer."""
+        fitting.check_batch_labels(y, self.num_classes, task=self.task)
+        return super().compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """What a file says of the classifier, its weights aside."""
+        return description.config_of(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ImageClassifier:
+        """The classifier that a file describes, with random weights."""
+        arguments, frozen = description.arguments_from(config)
+        model = cls(**arguments)
+        if frozen:
+            model.freeze(*frozen)
+        return model

@@ -1,0 +1,127 @@
+"""What a saved file says of a classifier, and the arguments that rebuild it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from kerastl.backbones.base import preprocessing_from, resizing_from
+from kerastl.blocks.block import HEAD
+from kerastl.internals.versions import __version__, versions
+
+FORMAT = 1
+"""Version of what `ImageClassifier.get_config` writes."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the caller of `load_model` brought along."""
+
+    backbone: Any = None
+    blocks: Any = None
+    may_import: bool = False
+
+
+_NOTHING = Given()
+
+
+given_to_load: ContextVar[Given] = ContextVar("given", default=_NOTHING)
+
+
+def rebuilt(model: Any) -> Any:
+    """A copy of a classifier, with its weights, under Keras's present dtype policy.
+
+    Args:
+        model: An `ImageClassifier` whose spec rebuilds its backbone.
+    """
+    # Its code runs in this process already.
+    token = given_to_load.set(Given(may_import=True))
+    try:
+        copy = type(model).from_config(model.get_config())
+    finally:
+        given_to_load.reset(token)
+    for variable, original in zip(copy.weights, model.weights, strict=True):
+        variable.assign(original)
+    return copy
+
+
+def config_of(model: Any) -> dict[str, Any]:
+    """What a file says of a classifier, its weights aside."""
+    head = model.get_layer(HEAD)
+    return {
+        "format": FORMAT,
+        "versions": versions(),
+        "backbone": model.backbone_spec,
+        "can_reload": model.can_reload,
+        "num_classes": model.num_classes,
+        "task": model.task,
+        "image_size": model.image_size,
+        "pooling": model.pooling,
+        "dropout": head.dropout,
+        "hidden_units": list(head.hidden_units),
+        "temperature": head.temperature,
+        "preprocessing": asdict(model.preprocessing),
+        "resizing": asdict(model.resizing),
+        "resize": model.resize,
+        "class_names": list(model.class_names) if model.class_names else None,
+        "frozen": [block.name for block in model.blocks if not block.trainable],
+        "name": model.name,
+    }
+
+
+def arguments_from(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The arguments of `ImageClassifier` that `config_of` describes, and the frozen blocks.
+
+    Raises:
+        ValueError: If the file is from a newer version, or the backbone
+            cannot be had from the file alone.
+    """
+    config = dict(config)
+    backbone, blocks = backbone_to_reload(config)
+    frozen = config.pop("frozen")
+    preprocessing = preprocessing_from(config.pop("preprocessing"))
+    resizing = resizing_from(config.pop("resizing"))
+    arguments = {
+        "backbone": backbone,
+        "weights": None,
+        "blocks": blocks,
+        "preprocessing": preprocessing,
+        "resizing": resizing,
+        **config,
+    }
+    return arguments, frozen
+
+
+def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
+    """What to build a saved classifier's backbone from; takes its keys out of `config`.
+
+    Raises:
+        ValueError: If the file is from a newer version, or the backbone
+            cannot be had from the file alone.
+    """
+    written = config.pop("format", None)
+    saved_with = config.pop("versions", {})
+    if not isinstance(written, int) or written > FORMAT:
+        raise ValueError(
+            f"The model file must have format {FORMAT} or older. Received: format {written}, from "
+            f"kerastl {saved_with.get('kerastl', 'of a newer version')}; here is kerastl "
+            f"{__version__}. Run `pip install --upgrade kerastl`."
+        )
+    spec = config.pop("backbone")
+    can_reload = config.pop("can_reload")
+    given = given_to_load.get()
+    if given.backbone is not None:
+        return given.backbone, given.blocks
+    if not can_reload:
+        raise ValueError(
+            f"The model was built from an nn.Module ({spec}), which the file does not hold. "
+            "Pass it: kerastl.load_model(path, backbone=module)."
+        )
+    if spec.startswith("module:") and not given.may_import:
+        raise ValueError(
+            f"The model's backbone is Python code to import ({spec}). If you trust the file, "
+            "say kerastl.load_model(path, safe_mode=False), in the shell --no-safe-mode, or pass "
+            "backbone=module."
+        )
+    return spec, given.blocks

@@ -1,0 +1,115 @@
+"""The classification part: dropout, hidden layers, Dense, probabilities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kerastl.model.losses import keep_logits
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class ClassificationHead(keras.layers.Layer):
+    """Pooled features to class probabilities, or to numbers.
+
+    Takes `(batch, features)`; gives `(batch, num_classes)` float32.
+
+    Args:
+        num_classes: Number of classes; 1 for one probability per image.
+        hidden_units: Units of each hidden layer, ReLU between them.
+        dropout: Rate of the dropout in front of every Dense layer.
+        activation: "softmax", "sigmoid" or "linear". None: a sigmoid where
+            `num_classes` is 1, else softmax.
+        temperature: What the logits are divided by, in training as well, so
+            that `fit`, `predict` and the saved file agree. It changes how sure
+            the probabilities are and not which class comes first.
+
+    Raises:
+        ValueError: If the temperature is not above 0.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        hidden_units: Sequence[int] = (),
+        dropout: float = 0.0,
+        activation: str | None = None,
+        temperature: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        if not 0 < temperature < float("inf"):
+            raise ValueError(
+                f"`temperature` must be above 0. Received: temperature={temperature}. "
+                "1.0 leaves the logits as they are."
+            )
+        super().__init__(**kwargs)
+        self.activation = activation or ("sigmoid" if num_classes == 1 else "softmax")
+        self.num_classes = num_classes
+        self.hidden_units = tuple(hidden_units)
+        self.dropout = dropout
+        self.temperature = temperature
+        self.stochastic = True
+        self.hidden = [
+            keras.layers.Dense(units, activation="relu", name=f"hidden{i}")
+            for i, units in enumerate(self.hidden_units, 1)
+        ]
+        self.dropouts = [
+            keras.layers.Dropout(dropout, name=f"dropout{i}")
+            for i in range(len(self.hidden) + 1)
+            if dropout
+        ]
+        self.logits = keras.layers.Dense(num_classes, name="logits")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        width = input_shape[-1]
+        for layer in (*self.hidden, self.logits):
+            layer.build((None, width))
+            width = layer.units
+        for layer in self.dropouts:
+            layer.build((None, width))
+        self.built = True
+
+    def call(self, features: Any, training: bool | None = None) -> Any:
+        logits = self.logits_of(features, training=bool(training) and self.trainable)
+        if self.temperature != 1.0:
+            logits = logits / self.temperature
+        # Keras's activations keep the logits on the tensor they return, from
+        # which `kerastl.losses` takes the loss without rounding.
+        probabilities = keras.activations.get(self.activation)(logits)
+        keep_logits(probabilities, logits)
+        return probabilities
+
+    def logits_of(self, features: Any, *, training: bool) -> Any:
+        """What the probabilities are made of, before the temperature.
+
+        Returns:
+            `(batch, num_classes)` float32.
+        """
+        for index, layer in enumerate((*self.hidden, self.logits)):
+            if self.dropouts and self.stochastic:
+                features = self.dropouts[index](features, training=training)
+            features = layer(features)
+        return keras.ops.cast(features, "float32")
+
+    def compute_output_spec(self, features: Any, training: bool | None = None) -> Any:
+        return keras.KerasTensor((features.shape[0], self.num_classes), dtype="float32")
+
+    def layer_counts(self) -> Counter[str]:
+        """How many layers of each type the head holds."""
+        return Counter(
+            type(layer).__name__ for layer in (*self.dropouts, *self.hidden, self.logits)
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "hidden_units": list(self.hidden_units),
+            "dropout": self.dropout,
+            "activation": self.activation,
+            "temperature": self.temperature,
+        }

@@ -1,0 +1,194 @@
+"""Losses taken from the logits behind the model's probabilities.
+
+The model gives probabilities. A cross-entropy of rounded probabilities has no
+gradient where the right class got less than 1e-7; Keras's softmax and sigmoid
+keep the logits on the tensor that they return, and these losses use them where
+they are there. They are otherwise Keras's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class SparseCategoricalCrossentropy(keras.losses.SparseCategoricalCrossentropy):
+    """Cross-entropy with integer labels `(batch,)`."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        logits = _logits_of(y_pred)
+        if logits is None:
+            return super().call(y_true, y_pred)
+        exact = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return exact.call(y_true, logits)
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
+    """Cross-entropy with one-hot labels `(batch, num_classes)`."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        logits = _logits_of(y_pred)
+        if logits is None:
+            return super().call(y_true, y_pred)
+        exact = keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=self._fn_kwargs["label_smoothing"]
+        )
+        return exact.call(y_true, logits)
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
+    """Cross-entropy with labels 0 and 1, `(batch,)` or `(batch, 1)`."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        logits = _logits_of(y_pred)
+        if logits is None:
+            return super().call(y_true, y_pred)
+        exact = keras.losses.BinaryCrossentropy(
+            from_logits=True, label_smoothing=self._fn_kwargs["label_smoothing"]
+        )
+        return exact.call(y_true, logits)
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class Crossentropy(keras.losses.Loss):
+    """Cross-entropy with class numbers `(batch,)` or shares of classes `(batch, num_classes)`.
+
+    With targets t and probabilities p it is the sum over the classes of
+    `-t (1 - p)^focal log(p)`, where t is what was given, smoothed:
+    `(1 - label_smoothing) t + label_smoothing / num_classes`.
+
+    Args:
+        label_smoothing: Share of the target that is spread over all classes
+            (Szegedy et al., 2016).
+        focal: Focusing exponent of focal loss (Lin et al., 2017); 0: plain
+            cross-entropy.
+    """
+
+    def __init__(
+        self,
+        label_smoothing: float = 0.0,
+        focal: float = 0.0,
+        name: str = "crossentropy",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        self.label_smoothing = label_smoothing
+        self.focal = focal
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        logits = _logits_of(y_pred)
+        if logits is None:
+            logits = ops.log(ops.maximum(y_pred, keras.config.epsilon()))
+        log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+        targets = as_shares(y_true, log_probabilities.shape[-1])
+        smoothing = self.label_smoothing
+        targets = (1 - smoothing) * targets + smoothing / log_probabilities.shape[-1]
+        terms = targets * log_probabilities
+        if self.focal:
+            terms = terms * (1 - ops.exp(log_probabilities)) ** self.focal
+        return -ops.sum(terms, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "label_smoothing": self.label_smoothing,
+            "focal": self.focal,
+        }
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class BinaryFocalCrossentropy(keras.losses.BinaryFocalCrossentropy):
+    """Focal loss with labels 0 and 1 (Lin et al., 2017), without class balancing."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        logits = _logits_of(y_pred)
+        if logits is None:
+            return super().call(y_true, y_pred)
+        exact = keras.losses.BinaryFocalCrossentropy(
+            gamma=self._fn_kwargs["gamma"],
+            from_logits=True,
+            label_smoothing=self._fn_kwargs["label_smoothing"],
+        )
+        return exact.call(y_true, logits)
+
+
+@keras.saving.register_keras_serializable(package="kerastl")
+class Accuracy(keras.metrics.MeanMetricWrapper):
+    """Share of the images whose most probable class is the labelled one.
+
+    Labels are class numbers `(batch,)`, or shares of classes, of which the
+    largest counts.
+    """
+
+    def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
+        super().__init__(_hits, name=name, dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "dtype": self.dtype}
+
+
+def as_shares(labels: Any, num_classes: int) -> Any:
+    """Class numbers as one-hot rows; rows of shares as they are, float32."""
+    if len(labels.shape) == 2 and labels.shape[-1] == num_classes:
+        return ops.cast(labels, "float32")
+    return ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), num_classes)
+
+
+def _hits(y_true: Any, y_pred: Any) -> Any:
+    targets = ops.argmax(as_shares(y_true, y_pred.shape[-1]), axis=-1)
+    return ops.cast(ops.equal(targets, ops.argmax(y_pred, axis=-1)), "float32")
+
+
+def loss_of(task: str, *, label_smoothing: float = 0.0, focal: float | None = None) -> Any:
+    """The loss of a task.
+
+    Args:
+        task: One of `kerastl.data.tasks.TASKS`.
+        label_smoothing: Share of the target that is spread over all classes.
+        focal: Focusing exponent of focal loss, or None.
+
+    Raises:
+        ValueError: If a regression is given either.
+    """
+    if task == CLASSIFICATION:
+        return Crossentropy(label_smoothing, focal or 0.0)
+    if task == MULTI_LABEL:
+        if focal:
+            return BinaryFocalCrossentropy(gamma=focal, label_smoothing=label_smoothing)
+        return BinaryCrossentropy(label_smoothing=label_smoothing)
+    if label_smoothing or focal:
+        raise ValueError(
+            "`label_smoothing` and `focal` must be left out of a regression, which has no classes. "
+            f"Received: label_smoothing={label_smoothing}, focal={focal}."
+        )
+    return keras.losses.MeanSquaredError()
+
+
+BY_NAME: dict[str, type[keras.losses.Loss]] = {
+    "crossentropy": Crossentropy,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "binary_crossentropy": BinaryCrossentropy,
+}
+
+
+# JAX's tracers take no attributes: there, the last probabilities and their logits.
+_last: list[Any] = [None, None]
+
+
+def keep_logits(probabilities: Any, logits: Any) -> None:
+    """Remember the logits behind probabilities, where Keras cannot."""
+    _last[:] = (probabilities, logits) if keras.backend.backend() == "jax" else (None, None)
+
+
+def _logits_of(probabilities: Any) -> Any:
+    if probabilities is not None and probabilities is _last[0]:
+        return _last[1]
+    return getattr(probabilities, "_keras_logits", None)

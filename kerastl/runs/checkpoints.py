@@ -1,0 +1,243 @@
+"""Everything that a stopped run needs to go on as if it had not been stopped.
+
+A checkpoint is one safetensors file: tensors, and a JSON header. It holds the
+weights and moving statistics, the seeds of dropout, the optimizer's state by
+block, the best weights so far and what early stopping remembers, the random
+state of Python, NumPy and torch, and how far the run had come.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from kerastl.internals.versions import versions
+from kerastl.internals.whole_files import write_whole
+
+FORMAT = 1
+_HEADER = "kerastl"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        phase: Number of the phase that is under way, from 0.
+        phase_start: Epochs that were finished when it began.
+        epochs: Logs of every finished epoch.
+        best: What early stopping remembers, without the weights; None where there is none.
+    """
+
+    phase: int = 0
+    phase_start: int = 0
+    epochs: Sequence[Mapping[str, float]] = ()
+    best: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as it was read.
+
+    Attributes:
+        config: Text of the run's config file.
+        data: Fingerprint of the training images.
+        progress: How far the run had come.
+        versions: Of the packages that wrote it.
+        arrays: Every tensor, by name.
+        random_state: Of Python's own generator, and NumPy's.
+    """
+
+    config: str
+    data: str
+    progress: Progress
+    versions: Mapping[str, str]
+    arrays: Mapping[str, np.ndarray] = field(repr=False)
+    random_state: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def best_weights(self) -> list[np.ndarray] | None:
+        """The weights of the best epoch so far, in the order of `model.get_weights()`."""
+        found = _numbered(self.arrays, "best")
+        return found or None
+
+
+def save(
+    path: Path,
+    model: Any,
+    progress: Progress,
+    *,
+    config: str,
+    data: str,
+    best_weights: Sequence[np.ndarray] | None = None,
+) -> None:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        path: Where to; what was there stays until the new one is complete.
+        model: The classifier, between two epochs.
+        progress: How far the run has come.
+        config: Text of the run's config file.
+        data: Fingerprint of the training images.
+        best_weights: Weights of the best epoch so far, if they are kept.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    arrays = _with_numbers("variables", [_array(variable) for variable in model.variables])
+    arrays |= _optimizer_arrays(model.optimizer)
+    arrays |= _with_numbers("best", best_weights or ())
+    random_arrays, random_header = _random_state()
+    header = {
+        "format": FORMAT,
+        "config": config,
+        "data": data,
+        "progress": asdict(progress),
+        "versions": versions(),
+        "random": random_header,
+    }
+    tensors = {
+        name: np.asarray(array, order="C") for name, array in (arrays | random_arrays).items()
+    }
+    metadata = {_HEADER: json.dumps(header)}
+    write_whole(path, lambda unfinished: save_file(tensors, unfinished, metadata))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        ValueError: If the file is none, is damaged, or is of a newer version.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            header = json.loads((file.metadata() or {})[_HEADER])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{path} is not a checkpoint of a run, or it is damaged ({error}). Run anew with "
+            "--overwrite; the run's config.toml repeats it."
+        ) from error
+    if header["format"] > FORMAT:
+        raise ValueError(
+            f"{path} must have format {FORMAT} or older. Received: format {header['format']}, from "
+            f"kerastl {header['versions'].get('kerastl')}. Run `pip install --upgrade kerastl`."
+        )
+    return Checkpoint(
+        config=header["config"],
+        data=header["data"],
+        progress=Progress(**header["progress"]),
+        versions=header["versions"],
+        arrays=arrays,
+        random_state=header["random"],
+    )
+
+
+def restore(model: Any, checkpoint: Checkpoint) -> None:
+    """Give a model its weights, seeds and optimizer back; its phase has begun.
+
+    Raises:
+        ValueError: If the checkpoint is of another model.
+    """
+    saved = _numbered(checkpoint.arrays, "variables")
+    variables = model.variables
+    shapes = [tuple(array.shape) for array in saved]
+    if shapes != [tuple(variable.shape) for variable in variables]:
+        raise ValueError(
+            f"The checkpoint must be of this model. Received: {len(saved)} tensors for "
+            f"{len(variables)} variables, or others in shape. Resume with the versions that wrote "
+            f"it: {', '.join(f'{name} {number}' for name, number in checkpoint.versions.items())}."
+        )
+    for variable, array in zip(variables, saved, strict=True):
+        variable.assign(array)
+    _restore_optimizer(model, checkpoint.arrays)
+
+
+def restore_random_state(model: Any, checkpoint: Checkpoint) -> None:
+    """Go on with the random numbers where the checkpoint was written.
+
+    Those of Keras's dropout, of Python, NumPy and torch. It is for right
+    before the first step: `fit` tries the model out before that.
+    """
+    import torch
+
+    weights = {id(variable) for variable in model.weights}
+    saved = _numbered(checkpoint.arrays, "variables")
+    for variable, array in zip(model.variables, saved, strict=True):
+        if id(variable) not in weights:
+            variable.assign(array)
+
+    version, numbers, gauss = checkpoint.random_state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    keys = checkpoint.arrays["random/numpy"]
+    np.random.set_state(("MT19937", keys, *checkpoint.random_state["numpy"]))
+    torch.set_rng_state(torch.from_numpy(checkpoint.arrays["random/torch"].copy()))
+    on_gpus = _numbered(checkpoint.arrays, "random/cuda")
+    if on_gpus and torch.cuda.device_count() == len(on_gpus):
+        torch.cuda.set_rng_state_all([torch.from_numpy(array.copy()) for array in on_gpus])
+
+
+def _random_state() -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    import torch
+
+    _, keys, *rest = np.random.get_state()
+    arrays = {"random/torch": torch.get_rng_state().numpy(), "random/numpy": np.asarray(keys)}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states = [state.cpu().numpy() for state in torch.cuda.get_rng_state_all()]
+        arrays |= _with_numbers("random/cuda", states)
+    return arrays, {"python": random.getstate(), "numpy": rest}
+
+
+def _optimizer_arrays(optimizer: Any) -> dict[str, np.ndarray]:
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    store: dict[str, Any] = {}
+    inner.save_own_variables(store)
+    arrays = {f"optimizer/{name}": np.asarray(value) for name, value in store.items()}
+    return arrays | _with_numbers("scale", [_array(variable) for variable in _outer(optimizer)])
+
+
+def _restore_optimizer(model: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    optimizer = model.optimizer
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    prefix = "optimizer/"
+    inner.load_own_variables(
+        {name.removeprefix(prefix): array for name, array in arrays.items() if prefix in name}
+    )
+    for variable, array in zip(_outer(optimizer), _numbered(arrays, "scale"), strict=True):
+        variable.assign(array)
+
+
+def _outer(optimizer: Any) -> list[Any]:
+    """What a loss-scale optimizer has besides the one that it wraps."""
+    inner = getattr(optimizer, "inner_optimizer", None)
+    if inner is None:
+        return []
+    inside = {id(variable) for variable in inner.variables}
+    return [variable for variable in optimizer.variables if id(variable) not in inside]
+
+
+def _array(variable: Any) -> np.ndarray:
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(variable.value))
+
+
+def _with_numbers(name: str, arrays: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{name}/{number}": array for number, array in enumerate(arrays)}
+
+
+def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
+    found: list[np.ndarray] = []
+    while f"{name}/{len(found)}" in arrays:
+        found.append(arrays[f"{name}/{len(found)}"])
+    return found

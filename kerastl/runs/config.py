@@ -1,0 +1,272 @@
+"""Every option of a run, with its default and its help: the one place that has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from importlib.util import find_spec
+from typing import Any
+
+from kerastl.data.augmentation import FLIPS, PRESETS
+from kerastl.data.sampling import SAMPLINGS
+from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.errors import unknown_name
+from kerastl.optimizers import schedules
+from kerastl.prefix import modes
+from kerastl.runs import strategies
+
+BACKENDS = ("torch", "jax", "tensorflow")
+PROGRESS_MODES = ("auto", "bar", "lines", "json", "quiet")
+"""How a run shows that it is going on."""
+
+
+def _described(
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: float | None = None,
+    below: float | None = None,
+    positive: bool = False,
+    only_in_file: bool = False,
+) -> dict[str, Any]:
+    """What a field of `RunConfig` means and may be; the command line shows it."""
+    limits = {"choices": choices, "minimum": minimum, "below": below, "positive": positive}
+    return {"help": help, "only_in_file": only_in_file, **limits}
+
+
+def _option(default: Any, help: str, **limits: Any) -> Any:
+    return field(default=default, metadata=_described(help, **limits))
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The options of `kerastl run` and `kerastl plan`; each field carries its own help."""
+
+    data: str = _option("digits", "Images to train on: folder:PATH, csv:FILE, tfds:NAME or digits.")
+    multi_label: bool = _option(False, "Any number of classes per image, a sigmoid for each.")
+    regression: bool = _option(False, "Numbers to predict in the classes' place.")
+    backbone: str = _option(
+        "bundled:efficientnet_lite0", "Pretrained network; `kerastl backbones` lists all."
+    )
+    weights: str = _option(
+        "default", "default, a name of published weights, a local file, or none for random."
+    )
+    strategy: str = _option(
+        strategies.AUTO,
+        "What trains; auto picks by images per class and says why.",
+        choices=strategies.NAMES,
+    )
+    freeze_through: str | None = _option(
+        None, "Last frozen block of the strategy partial (default: about half way)."
+    )
+    learning_rate: float | None = _option(
+        None, "Highest rate of the head (default: the strategy's own).", positive=True
+    )
+    block_rate: dict[str, float] = field(
+        default_factory=dict, metadata=_described("Highest rate of one block.", positive=True)
+    )
+    layerwise_decay: float | None = _option(
+        None, "Each block's rate over the next one's, in (0, 1].", positive=True
+    )
+    schedule: str = _option(
+        "warmup-cosine", "How the rates change over the run.", choices=schedules.NAMES
+    )
+    epochs: int = _option(12, "Passes over the training images.", minimum=1)
+    phase: tuple[Mapping[str, Any], ...] = _option(
+        (), "Options of each phase of training, one [[phase]] after the other.", only_in_file=True
+    )
+    patience: int | None = _option(
+        None, "Epochs without a better score that end a phase; its best weights stay.", minimum=1
+    )
+    keep_best: str | None = _option(
+        None, "Score whose best epoch is kept, as in accuracy or loss (default: the last epoch)."
+    )
+    batch_size: int = _option(32, "Images per step.", minimum=1)
+    image_size: int | None = _option(
+        None, "Height and width, pixels (default: the data's, else the weights' own).", minimum=1
+    )
+    resize: str = _option(
+        "crop", "How an image is brought to size.", choices=("crop", "squash", "pad")
+    )
+    background: str = _option("white", "Colour behind transparent pixels: a name or #rrggbb.")
+    skip_broken: bool = _option(False, "Leave broken image files out instead of stopping.")
+    validation_split: float = _option(
+        0.2, "Share for validation where the data has none.", minimum=0, below=1
+    )
+    test_split: float = _option(
+        0.2, "Share for the final test where the data has none.", minimum=0, below=1
+    )
+    augment: str = _option(
+        "none", "How strongly training images are changed at random.", choices=PRESETS
+    )
+    flip: str = _option("horizontal", "Mirror images that `augment` changes.", choices=FLIPS)
+    mixup: float | None = _option(
+        None, "Mix images and labels in pairs: strength, as in 0.2.", positive=True
+    )
+    cutmix: float | None = _option(
+        None, "Paste parts of images into others: strength, as in 1.0.", positive=True
+    )
+    sampling: str = _option(
+        "natural", "balanced: as many images of each class in an epoch.", choices=SAMPLINGS
+    )
+    pooling: str = _option("avg", "Pooling in front of the head.", choices=("avg", "max"))
+    hidden_units: tuple[int, ...] = _option((), "Units of a hidden layer of the head.", minimum=1)
+    dropout: float = _option(0.0, "Dropout rate of the head.", minimum=0, below=1)
+    label_smoothing: float = _option(
+        0.0, "Share of each label that is spread over all classes.", minimum=0, below=1
+    )
+    focal: float | None = _option(
+        None, "Exponent of focal loss, as in 2: easy images count less.", positive=True
+    )
+    class_weight: str | None = _option(
+        None, "balanced: rare classes count more in the loss.", choices=("balanced",)
+    )
+    optimizer: str = _option("adam", "Optimizer of every block.", choices=("adam", "adamw", "sgd"))
+    weight_decay: float | None = _option(None, "Weight decay, not on norms and biases.", minimum=0)
+    global_clipnorm: float | None = _option(
+        None, "Longest gradient over all blocks.", positive=True
+    )
+    accumulate: int = _option(1, "Steps whose gradients make one update.", minimum=1)
+    ema: float | None = _option(
+        None, "Momentum of a moving average of the weights.", minimum=0, below=1
+    )
+    backend: str = _option("torch", "Keras backend.", choices=BACKENDS)
+    precision: str = _option(
+        "float32",
+        "Number format of the computation.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    cache: str = _option(
+        "auto",
+        "Where the frozen blocks' output is kept from epoch to epoch.",
+        choices=modes.CACHE_MODES,
+    )
+    cache_views: int = _option(
+        1, "Views of each image that are kept, where images change at random.", minimum=1
+    )
+    workers: int | None = _option(
+        None, "Processes that read images (default: by data and cores).", minimum=0
+    )
+    seed: int = _option(0, "Seed of the split, the order and the head's first weights.", minimum=0)
+    calibrate: bool = _option(
+        False, "Fit a temperature on the validation images, so that probabilities can be believed."
+    )
+    tensorboard: bool = _option(False, "Write scores and rates for TensorBoard into the folder.")
+    output: str = _option("kerastl-run", "Folder for the model and the results.")
+
+    @property
+    def task(self) -> str:
+        """What the model predicts, one of `kerastl.data.tasks.TASKS`."""
+        if self.multi_label:
+            return MULTI_LABEL
+        return REGRESSION if self.regression else CLASSIFICATION
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            _check(option.name, getattr(self, option.name), option.metadata)
+        if self.layerwise_decay is not None and self.layerwise_decay > 1:
+            raise ValueError(
+                "`layerwise_decay` must be in (0, 1]. Received: "
+                f"layerwise_decay={self.layerwise_decay}."
+            )
+        if self.ema is not None and (self.patience or self.keep_best):
+            raise ValueError(
+                "`ema` must be left out with `patience` or `keep_best`, whose scores are not those "
+                f"of the averaged weights. Received: ema={self.ema}. Leave one of them out."
+            )
+        if self.multi_label and self.regression:
+            raise ValueError("`multi_label` must be left out with `regression`. Leave one out.")
+        if self.calibrate and self.task != CLASSIFICATION:
+            raise ValueError(
+                "`calibrate` must be left out with `multi_label` or `regression`: one temperature "
+                "is for images of one class each. Received: calibrate=True."
+            )
+        if self.class_weight and self.task != CLASSIFICATION:
+            raise ValueError(
+                "`class_weight` must be left out with `multi_label` or `regression`, where an "
+                f"image is not of one class. Received: class_weight={self.class_weight!r}."
+            )
+        for overrides in self.phase:
+            _check_phase(overrides)
+        if self.validation_split + self.test_split >= 1:
+            raise ValueError(
+                "`validation_split` and `test_split` must leave images to train on. Received: "
+                f"{self.validation_split} and {self.test_split}. Their sum must be below 1."
+            )
+
+
+PHASE_OPTIONS = (
+    "strategy",
+    "freeze_through",
+    "learning_rate",
+    "block_rate",
+    "layerwise_decay",
+    "schedule",
+    "epochs",
+    "patience",
+)
+"""What a phase may set for itself; the rest is the run's."""
+
+
+def of_phase(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
+    """The options of one phase: its own, then the run's."""
+    return replace(config, phase=(), **overrides)
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a backend that is not installed, before Keras is imported.
+
+    Raises:
+        ValueError: If so, naming what to do.
+    """
+    if find_spec(backend) is None:
+        raise ValueError(
+            f"`backend` must be installed. Received: backend={backend}. "
+            f'Run `pip install "kerastl[{backend}]"`.'
+        )
+
+
+def color(text: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0-255, of a colour's name or `#rrggbb`.
+
+    Example:
+
+    >>> color("white")
+    (255, 255, 255)
+    """
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise ValueError(
+            f"`background` must be the name of a colour or #rrggbb. Received: background={text!r}. "
+            "Write white, black or #808080, for example."
+        ) from error
+    return red, green, blue
+
+
+def _check_phase(overrides: Mapping[str, Any]) -> None:
+    limits = {option.name: option.metadata for option in fields(RunConfig)}
+    for name, value in overrides.items():
+        if name not in PHASE_OPTIONS:
+            listing = f"A [[phase]] may set {', '.join(PHASE_OPTIONS)}."
+            raise unknown_name("phase option", name, PHASE_OPTIONS, how_to_list=listing)
+        _check(name, value, limits[name])
+
+
+def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
+    choices = limits["choices"]
+    if value is None:
+        return
+    if choices is not None and value not in choices:
+        raise unknown_name(name, value, choices, how_to_list=f"Choices: {', '.join(choices)}.")
+    numbers = value.values() if isinstance(value, dict) else value
+    for number in numbers if isinstance(value, dict | tuple) else (value,):
+        if limits["positive"] and not 0 < number < float("inf"):
+            raise ValueError(f"`{name}` must be above 0. Received: {name}={value}.")
+        if limits["minimum"] is not None and not number >= limits["minimum"]:
+            wanted = f"{limits['minimum']} or more"
+            raise ValueError(f"`{name}` must be {wanted}. Received: {name}={value}.")
+        if limits["below"] is not None and not number < limits["below"]:
+            raise ValueError(f"`{name}` must be below {limits['below']}. Received: {name}={value}.")

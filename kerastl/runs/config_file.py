@@ -1,0 +1,174 @@
+"""The TOML file that repeats a run, and how the command line wins over it."""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from kerastl.errors import unknown_name
+from kerastl.runs.config import PHASE_OPTIONS, RunConfig
+
+VERSION = 1
+_VERSION_KEY = "config_version"
+
+# An option of the command line takes these of the file with it: they were
+# settled for the value that it replaces.
+_SETTLED_BY: dict[str, tuple[str, ...]] = {
+    "backbone": ("weights", "freeze_through", "block_rate", "image_size"),
+    "strategy": ("freeze_through", "learning_rate", "block_rate", "phase"),
+    "freeze_through": ("strategy", "block_rate"),
+    "optimizer": ("learning_rate",),
+}
+
+
+def merged(file_values: Mapping[str, Any], given: Mapping[str, Any]) -> RunConfig:
+    """The options of a config file, the command line's winning over them.
+
+    What the file settled for a value that the command line replaces (the
+    frozen blocks of another backbone, the rate of another strategy) is
+    settled anew.
+
+    Args:
+        file_values: Options by name, as `read` gives them.
+        given: The options that were on the command line.
+
+    Raises:
+        ValueError: If an option on the command line is one that the file says
+            for each phase.
+
+    Example:
+
+    >>> merged({"strategy": "full", "epochs": 3}, {"epochs": 5}).epochs
+    5
+    """
+    kept = dict(file_values)
+    in_phases = [name for name in PHASE_OPTIONS if name in given and name != "strategy"]
+    if kept.get("phase") and in_phases and "strategy" not in given:
+        raise ValueError(
+            f"`{in_phases[0]}` must be set in the [[phase]] list of the config file, which says it "
+            f"for each phase. Received: {in_phases[0]}={given[in_phases[0]]} on the command line. "
+            "Edit the file, or name a strategy to leave its phases out."
+        )
+    for name, value in given.items():
+        if file_values.get(name, value) != value or name == "freeze_through":
+            for settled in _SETTLED_BY.get(name, ()):
+                kept.pop(settled, None)
+    return RunConfig(**{**kept, **given})
+
+
+def to_toml(config: RunConfig) -> str:
+    """The options as TOML; an option that is None has no line."""
+    values = {option.name: getattr(config, option.name) for option in fields(config)}
+    plain = {name: value for name, value in values.items() if value is not None}
+    plain["hidden_units"] = list(config.hidden_units)
+    phases = [_without_none(overrides) for overrides in plain.pop("phase")]
+    tables = {name: plain.pop(name) for name in list(plain) if isinstance(plain[name], dict)}
+    if phases:
+        tables["phase"] = phases
+    return tomli_w.dumps({_VERSION_KEY: VERSION, **plain, **tables})
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read the options that a config file holds, by name.
+
+    Args:
+        path: A `config.toml` that a run wrote, or one written by hand; it may
+            name only some options.
+
+    Raises:
+        ValueError: If the file is no TOML, of a newer version, or holds an
+            option of the wrong type or value.
+        UnknownNameError: If it names an option that does not exist.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise _no_toml(path, error) from error
+    return parsed(text, path)
+
+
+def parsed(text: str, path: Path) -> dict[str, Any]:
+    """The options in the text of a config file; raises as `read` does.
+
+    Args:
+        text: The text.
+        path: The file that it came from, for messages.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _no_toml(path, error) from error
+    version = values.pop(_VERSION_KEY, VERSION)
+    if not isinstance(version, int) or version > VERSION:
+        raise ValueError(
+            f"`config` must be of version {VERSION} or older. Received: {path} of version "
+            f"{version}, from a newer kerastl. Run `pip install --upgrade kerastl`."
+        )
+    hints = typing.get_type_hints(RunConfig)
+    for name in values:
+        if name not in hints:
+            raise unknown_name(
+                "option", name, hints, how_to_list=f"{path}: `kerastl run --help` lists all."
+            )
+    phases = values.pop("phase", None)
+    typed = {name: _typed(name, value, hints[name], path) for name, value in values.items()}
+    if phases is not None:
+        typed["phase"] = _phases(phases, hints, path)
+    RunConfig(**typed)
+    return typed
+
+
+def _no_toml(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"`config` must be a TOML file. Received: {path}, where: {error}. Correct that line."
+    )
+
+
+def _phases(phases: Any, hints: Mapping[str, Any], path: Path) -> tuple[dict[str, Any], ...]:
+    is_list = isinstance(phases, list) and all(isinstance(phase, dict) for phase in phases)
+    if not is_list or not phases:
+        raise ValueError(
+            f"`phase` must be a list of tables. Received: phase = {phases!r} in {path}. "
+            "Write each as [[phase]] with its options below."
+        )
+    return tuple(
+        {
+            # An unknown name is named by RunConfig, with those that there are.
+            name: _typed(name, value, hints[name], path) if name in PHASE_OPTIONS else value
+            for name, value in phase.items()
+        }
+        for phase in phases
+    )
+
+
+def _typed(name: str, value: Any, hint: Any, path: Path) -> Any:
+    """The value in the field's own type; TOML has no tuples and tells 1 from 1.0."""
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    kind = kinds[0]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is float and number:
+        return float(value)
+    if typing.get_origin(kind) is tuple and isinstance(value, list):
+        if all(type(unit) is int for unit in value):
+            return tuple(value)
+    elif typing.get_origin(kind) is dict and isinstance(value, dict):
+        if all(isinstance(rate, int | float) for rate in value.values()):
+            return {key: float(rate) for key, rate in value.items()}
+    elif type(value) is kind:
+        return value
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    wanted = words.get(kind) or (
+        "a list of whole numbers" if name == "hidden_units" else "a table of numbers"
+    )
+    raise ValueError(f"`{name}` must be {wanted}. Received: {name} = {value!r} in {path}.")

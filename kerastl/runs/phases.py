@@ -1,0 +1,153 @@
+"""The phases of a run: stretches with one set of frozen blocks and one set of rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kerastl.blocks.block import HEAD
+from kerastl.runs.config import RunConfig, of_phase
+from kerastl.runs.strategies import GRADUAL, Strategy, Wishes, choose
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training.
+
+    Attributes:
+        strategy: What trains, at what rates, and why.
+        schedule: How the rates change over the phase.
+        epochs: Passes over the training images, at most.
+        patience: Epochs without a better score that end it; None: no end but the last.
+    """
+
+    strategy: Strategy
+    schedule: str
+    epochs: int
+    patience: int | None = None
+
+
+def phases_of(
+    config: RunConfig, blocks: Sequence[str], *, images: int, num_classes: int
+) -> tuple[Phase, ...]:
+    """The phases that the options ask for: a list of them, a gradual unfreezing, or one.
+
+    Args:
+        config: The options.
+        blocks: Every block of the model, input side first, the head last.
+        images: Number of training images.
+        num_classes: Number of classes.
+
+    Raises:
+        UnknownNameError: If a strategy or a block does not exist.
+        ValueError: If two options contradict each other.
+    """
+    if config.phase:
+        parts = [of_phase(config, overrides) for overrides in config.phase]
+    elif config.strategy == GRADUAL:
+        return _gradual(config, blocks)
+    else:
+        parts = [config]
+    return tuple(
+        Phase(
+            choose(_wishes(part), blocks, images=images, num_classes=num_classes),
+            part.schedule,
+            part.epochs,
+            part.patience,
+        )
+        for part in parts
+    )
+
+
+def as_options(phases: Sequence[Phase]) -> tuple[dict[str, Any], ...]:
+    """What the config file says of each phase so that it comes out the same again."""
+    return tuple(
+        {
+            "strategy": phase.strategy.name,
+            "freeze_through": _frozen_through(phase.strategy),
+            "epochs": phase.epochs,
+            "schedule": phase.schedule,
+            "learning_rate": phase.strategy.head_rate,
+            "patience": phase.patience,
+            "block_rate": dict(phase.strategy.rates),
+        }
+        for phase in phases
+    )
+
+
+def gradual_counts(num_blocks: int, epochs: int) -> list[tuple[int, int]]:
+    """Frozen blocks and epochs of each phase of a gradual unfreezing (Howard and Ruder, 2018).
+
+    The head trains first; each phase unfreezes the next block from the head
+    down, several at a time where there are fewer epochs than blocks. The last
+    phase, where all train, has the epochs that are left over.
+
+    Args:
+        num_blocks: Blocks before the head.
+        epochs: Epochs of the whole run.
+
+    Example:
+
+    >>> gradual_counts(2, 7)
+    [(2, 2), (1, 2), (0, 3)]
+    >>> gradual_counts(4, 3)
+    [(4, 1), (2, 1), (0, 1)]
+    """
+    count = min(num_blocks + 1, epochs)
+    if count == 1:
+        return [(num_blocks, epochs)]
+    each = epochs // count
+    lengths = [each] * (count - 1) + [epochs - each * (count - 1)]
+    frozen = [num_blocks - round(number * num_blocks / (count - 1)) for number in range(count)]
+    return list(zip(frozen, lengths, strict=True))
+
+
+def _gradual(config: RunConfig, blocks: Sequence[str]) -> tuple[Phase, ...]:
+    if config.freeze_through is not None:
+        raise ValueError(
+            "`freeze_through` must be left out with strategy='gradual', which ends with every "
+            f"block trained. Received: freeze_through={config.freeze_through!r}. Write a "
+            "[[phase]] list to stop before that; `kerastl plan --write FILE` gives one to edit."
+        )
+    backbone = [block for block in blocks if block != HEAD]
+    counts = gradual_counts(len(backbone), config.epochs)
+    wishes = _wishes(config)
+    # Refuses a block that does not exist: each phase below takes only the rates that it needs.
+    choose(replace(wishes, strategy="full"), blocks, images=1, num_classes=1)
+    phases = []
+    for number, (frozen, epochs) in enumerate(counts, 1):
+        name = "feature-extraction" if frozen == len(backbone) else "partial" if frozen else "full"
+        trained = blocks[frozen:]
+        part = replace(
+            wishes,
+            strategy=name,
+            freeze_through=backbone[frozen - 1] if name == "partial" else None,
+            block_rate=_only(config.block_rate, trained),
+        )
+        strategy = choose(part, blocks, images=1, num_classes=1)
+        what = f"{', '.join(trained)}" if frozen else "every block"
+        reason = f"gradual, phase {number} of {len(counts)}, trains {what}."
+        phases.append(
+            Phase(replace(strategy, reason=reason), config.schedule, epochs, config.patience)
+        )
+    return tuple(phases)
+
+
+def _only(rates: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    return {name: rate for name, rate in rates.items() if name in names}
+
+
+def _frozen_through(strategy: Strategy) -> str | None:
+    return strategy.freeze_through if strategy.name == "partial" else None
+
+
+def _wishes(config: RunConfig) -> Wishes:
+    return Wishes(
+        strategy=config.strategy,
+        freeze_through=config.freeze_through,
+        learning_rate=config.learning_rate,
+        block_rate=config.block_rate,
+        layerwise_decay=config.layerwise_decay,
+        optimizer=config.optimizer,
+    )

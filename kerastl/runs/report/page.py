@@ -1,0 +1,255 @@
+"""The report as one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from kerastl.evaluation import calibration
+from kerastl.evaluation.scores import Evaluation
+from kerastl.runs.report import charts, pictures
+from kerastl.runs.report.contents import Example, ReportContents
+
+# Beyond this many classes the matrix is a picture without numbers.
+_MOST_CLASSES_IN_TABLE = 30
+# Up to here another table has room beside it.
+_MOST_CLASSES_BESIDE = 10
+# Names of this many characters stand above their column without being turned.
+_SHORT = 3
+# Beyond this many rows a table is folded away.
+_MOST_OPEN_ROWS = 25
+_MOST_CONFUSIONS = 10
+_MOST_METRICS = 4
+_HEAT_LEVELS = 10
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How well one class was found.
+
+    Attributes:
+        name: Name of the class, or of a mean over classes.
+        precision: Share of the images called so that are.
+        recall: Share of its images that were called so.
+        f1: Harmonic mean of the two.
+        count: Its images.
+    """
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    count: int
+
+
+def page(contents: ReportContents) -> str:
+    """The HTML of a report."""
+    scores = contents.scores
+    values = {
+        "title": title(contents),
+        "headline": _headline(contents),
+        "trained_parameters": sum(b.num_parameters for b in contents.blocks if b.rates),
+        "all_parameters": sum(block.num_parameters for block in contents.blocks),
+        "metrics": metric_rows(contents),
+        "rates_chart": _markup(charts.rates_chart(contents.history, name="rates")),
+        "curves": _curves(contents),
+        "counts": class_count_rows(contents),
+        "mistakes": _pictured(contents.mistakes),
+        "uncertain": _pictured(contents.uncertain),
+        "most_open_rows": _MOST_OPEN_ROWS,
+        **({} if scores is None else _scored(scores)),
+    }
+    template = environment(autoescape=True).get_template("report.html.jinja")
+    return template.render(run=contents, results=contents.results, scores=scores, **values)
+
+
+def environment(*, autoescape: bool) -> Environment:
+    """Jinja with this package's templates, in which a missing value is an error."""
+    made = Environment(
+        loader=PackageLoader("kerastl.runs.report", "templates"),
+        autoescape=autoescape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    made.filters |= {
+        "percent": lambda share: f"{100 * share:.1f} %",
+        "rate": lambda rate: f"{rate:.3g}",
+        "seconds": readable_seconds,
+        "option": readable_option,
+    }
+    return made
+
+
+def title(contents: ReportContents) -> str:
+    """What was trained on what."""
+    return f"{contents.config['backbone']} on {contents.config['data']}"
+
+
+def readable_seconds(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    Example:
+
+    >>> readable_seconds(3.21), readable_seconds(75), readable_seconds(7300)
+    ('3.2 s', '1 min 15 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def readable_option(value: Any) -> str:
+    """An option's value as a reader wants it.
+
+    Example:
+
+    >>> readable_option({"head": 0.001}), readable_option(()), readable_option(True)
+    ('head=0.001', 'none', 'yes')
+    """
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={readable_option(each)}" for key, each in value.items()) or "none"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        between = "; " if any(isinstance(each, Mapping) for each in value) else ", "
+        return between.join(map(readable_option, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def metric_rows(contents: ReportContents) -> list[tuple[str, list[float | None]]]:
+    """Each metric's value for training, validation and test; None where it was not measured."""
+    parts = [getattr(contents.results, name) for name in ("train", "validation", "test")]
+    names = sorted(dict.fromkeys(name for part in parts for name in part), key=_loss_last)
+    return [(name, [part.get(name) for part in parts]) for name in names]
+
+
+def class_count_rows(contents: ReportContents) -> list[tuple[str, list[int]]]:
+    """Each class with its number of images in each part of `class_counts`."""
+    columns = zip(*contents.class_counts.values(), strict=True)
+    names = contents.results.class_names
+    return [(name, [int(count) for count in row]) for name, row in zip(names, columns, strict=True)]
+
+
+def class_scores(scores: Evaluation) -> list[ClassScore]:
+    """Precision, recall and F1 of every class, and their plain mean over classes."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    columns = precision_recall_fscore_support(
+        scores.labels, scores.predicted, labels=range(len(scores.class_names)), zero_division=0
+    )
+    rows = [
+        ClassScore(name, float(precision), float(recall), float(f1), int(count))
+        for name, precision, recall, f1, count in zip(scores.class_names, *columns, strict=True)
+    ]
+    precision, recall, f1 = (float(np.mean(column)) for column in columns[:3])
+    mean = ClassScore("mean of the classes", precision, recall, f1, count=len(scores.labels))
+    return [*rows, mean]
+
+
+def confusions(scores: Evaluation) -> list[tuple[str, str, int]]:
+    """The most frequent mistakes: true class, predicted class, images."""
+    wrong = scores.confusion()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSIONS]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    names = scores.class_names
+    return [(names[t], names[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p]]
+
+
+def _scored(scores: Evaluation) -> dict[str, Any]:
+    """What the page says of the evaluation."""
+    curve = calibration.reliability(scores.labels, scores.probabilities)
+    matrix = scores.confusion()
+    in_table = len(matrix) <= _MOST_CLASSES_IN_TABLE
+    return {
+        "class_scores": class_scores(scores),
+        "confusions": confusions(scores),
+        "num_mistakes": int((scores.predicted != scores.labels).sum()),
+        "wide_matrix": _MOST_CLASSES_BESIDE < len(matrix) <= _MOST_CLASSES_IN_TABLE,
+        "short_names": max(map(len, scores.class_names)) <= _SHORT,
+        "matrix": _matrix_rows(scores.class_names, matrix) if in_table else None,
+        "matrix_chart": None
+        if in_table
+        else _markup(charts.confusion_chart(matrix, name="confusion")),
+        "calibration_error": curve.error,
+        "mean_confidence": float(scores.probabilities.max(axis=1).mean()),
+        "reliability_chart": _markup(charts.reliability_chart(curve, name="reliability")),
+    }
+
+
+def _matrix_rows(
+    names: Sequence[str], matrix: np.ndarray
+) -> list[tuple[str, list[tuple[int, int]]]]:
+    """Each true class with (images, level of heat) per predicted class."""
+    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    # A single image still shows: the level is rounded up.
+    levels = np.ceil(shares * _HEAT_LEVELS - 1e-9)
+    return [
+        (name, [(int(count), int(level)) for count, level in zip(row, heat, strict=True)])
+        for name, row, heat in zip(names, matrix, levels, strict=True)
+    ]
+
+
+def _headline(contents: ReportContents) -> list[tuple[str, str]]:
+    """The few numbers at the top: what each is, and its value."""
+    results, scores = contents.results, contents.scores
+    numbers = []
+    if scores is not None:
+        numbers.append((f"{contents.part} accuracy", f"{100 * scores.accuracy:.2f} %"))
+        numbers.append((f"{contents.part} loss", f"{scores.loss:.4f}"))
+        error = calibration.expected_calibration_error(scores.labels, scores.probabilities)
+        numbers.append(("calibration error", f"{error:.4f}"))
+    numbers.append(("classes", f"{len(results.class_names):,}"))
+    numbers.append(("training images", f"{results.images.get('train', 0):,}"))
+    numbers.append(("epochs", str(results.epochs)))
+    if "total" in results.seconds:
+        numbers.append(("time", readable_seconds(results.seconds["total"])))
+    return numbers
+
+
+def _curves(contents: ReportContents) -> list[Markup]:
+    """A chart of each metric, as far as the history has numbers to draw."""
+    history = [
+        {key: value for key, value in row.items() if math.isfinite(value)}
+        for row in contents.history
+    ]
+    if not history:
+        return []
+    names = charts.metric_names(history)[:_MOST_METRICS]
+    return [
+        Markup(charts.metric_chart(history, metric, name=f"curve{number}"))
+        for number, metric in enumerate(names)
+    ]
+
+
+def _pictured(examples: Sequence[Example]) -> list[dict[str, Any]]:
+    return [
+        {
+            "about": example,
+            "picture": pictures.picture(example.pixels),
+            "heated": None
+            if example.heat is None
+            else pictures.heated(example.pixels, example.heat),
+        }
+        for example in examples
+    ]
+
+
+def _markup(svg: str | None) -> Markup | None:
+    """Our own SVG, whose texts matplotlib has escaped."""
+    return None if svg is None else Markup(svg)
+
+
+def _loss_last(name: str) -> bool:
+    return name == "loss"

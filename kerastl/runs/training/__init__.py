@@ -1,0 +1,23 @@
+"""One run, from its options to its folder: data, model, strategy, `fit`, test, results."""
+
+from kerastl.runs.training.folder import check_output
+from kerastl.runs.training.preparing import (
+    PreparedRun,
+    begin_phase,
+    load_images,
+    planned_cache,
+    prepare,
+)
+from kerastl.runs.training.running import run, stopped_sentence, to_resume
+
+__all__ = [
+    "PreparedRun",
+    "begin_phase",
+    "check_output",
+    "load_images",
+    "planned_cache",
+    "prepare",
+    "run",
+    "stopped_sentence",
+    "to_resume",
+]

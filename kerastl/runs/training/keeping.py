@@ -1,0 +1,205 @@
+"""Keras callbacks that keep what a run has reached: model, history, checkpoint, best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerastl.evaluation.run_record import (
+    CHECKPOINT_FILE,
+    CONFIG_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    PHASE,
+    save_history,
+)
+from kerastl.internals.whole_files import write_whole
+from kerastl.runs import checkpoints
+from kerastl.runs.checkpoints import Checkpoint, Progress
+from kerastl.runs.report import remove_report
+
+
+class BestEpoch(keras.callbacks.EarlyStopping):
+    """Keras's early stopping, with a memory that a checkpoint can hold.
+
+    When a phase ends, the weights of its best epoch come back.
+
+    Args:
+        score: What is watched, as the logs call it.
+        mode: "max" or "min": what is better.
+        patience: Epochs without a better score that end the phase; None: no such end.
+        memory: What an earlier phase or an earlier process remembered.
+        weights: The best weights that go with it.
+    """
+
+    def __init__(
+        self,
+        score: str,
+        mode: str,
+        *,
+        patience: int | None = None,
+        memory: Mapping[str, Any] | None = None,
+        weights: Sequence[np.ndarray] | None = None,
+    ) -> None:
+        never = 10**9
+        super().__init__(
+            monitor=score, mode=mode, patience=patience or never, restore_best_weights=True
+        )
+        self._start = (memory, weights)
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        memory, weights = self._start
+        if memory is not None and weights is not None:
+            self.wait, self.best = memory["wait"], memory["best"]
+            self.best_epoch, self.best_weights = memory["best_epoch"], list(weights)
+
+    def get_monitor_value(self, logs: Mapping[str, Any] | None) -> float:
+        """The score of an epoch.
+
+        Raises:
+            ValueError: If there is no such score.
+        """
+        if self.monitor not in (logs or {}):
+            there = sorted({name.removeprefix("val_") for name in logs or () if "/" not in name})
+            raise ValueError(
+                f"`keep_best` must be a score of the run. Received: keep_best="
+                f"{self.monitor.removeprefix('val_')!r}. There are: {', '.join(there)}."
+            )
+        return float((logs or {})[self.monitor])
+
+    @property
+    def memory(self) -> dict[str, Any] | None:
+        """What it remembers, without the weights."""
+        if self.best is None:
+            return None
+        return {"wait": self.wait, "best": float(self.best), "best_epoch": self.best_epoch}
+
+
+class KeepEpochs(keras.callbacks.Callback):
+    """Save model, history and checkpoint after every finished epoch.
+
+    The model is that of the best epoch so far where there is a `best`. An
+    older run in the folder stays whole until the first epoch is finished. The
+    last epoch of a phase gets no checkpoint of its own: the phase's end has one.
+
+    Args:
+        folder: The run folder.
+        config: Text of its config file.
+        data: Fingerprint of the training images.
+        epochs: Logs of the epochs that an earlier process has finished.
+
+    Attributes:
+        epochs: The logs of every finished epoch.
+        phase: Number of the phase under way, from 0.
+        phase_start: Epochs that were finished when it began.
+        best: What picks the epoch that is kept, or None for the last.
+    """
+
+    def __init__(
+        self, folder: Path, config: str, *, data: str, epochs: Sequence[Mapping[str, float]] = ()
+    ) -> None:
+        super().__init__()
+        self.epochs: list[dict[str, float]] = [dict(logs) for logs in epochs]
+        self.phase = 0
+        self.phase_start = 0
+        self.best: BestEpoch | None = None
+        self.num_phases = 1
+        self._folder = folder
+        self._config = config
+        self._data = data
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        measured = {key: float(value) for key, value in (logs or {}).items()}
+        if self.num_phases > 1:
+            measured = {PHASE: self.phase + 1.0, **measured}
+        finished = [*self.epochs, measured]
+        if self.best is None or self.best.best_epoch == epoch:
+            self.save_model()
+        if not self.epochs:
+            (self._folder / METRICS_FILE).unlink(missing_ok=True)
+            remove_report(self._folder)
+            write_whole(
+                self._folder / CONFIG_FILE,
+                lambda path: path.write_text(self._config, encoding="utf-8"),
+            )
+        save_history(self._folder, finished)
+        self.epochs = finished
+        is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
+        if not is_last:
+            self.save_checkpoint()
+
+    def save_model(self) -> None:
+        """Save the model as it is now."""
+        write_whole(self._folder / MODEL_FILE, lambda path: self.model.save(path))
+
+    def save_checkpoint(self) -> None:
+        """Save everything that the run needs to go on from here."""
+        best = self.best
+        memory = best.memory if best else None
+        checkpoints.save(
+            self._folder / CHECKPOINT_FILE,
+            self.model,
+            Progress(self.phase, self.phase_start, self.epochs, memory),
+            config=self._config,
+            data=self._data,
+            best_weights=best.best_weights if best and memory else None,
+        )
+
+    def remove_checkpoint(self) -> None:
+        """Remove it: the run is complete."""
+        (self._folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+class OrderOfEpoch(keras.callbacks.Callback):
+    """Draws the images of each epoch in the order of its number, whatever was drawn before.
+
+    Args:
+        data: The images.
+    """
+
+    def __init__(self, data: Any) -> None:
+        super().__init__()
+        self._data = data
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._data.set_epoch(epoch)
+
+
+class GoOnFrom(keras.callbacks.Callback):
+    """Set the random state of a checkpoint, right before the first step.
+
+    Args:
+        checkpoint: The checkpoint.
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self._checkpoint: Checkpoint | None = checkpoint
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._checkpoint is not None:
+            checkpoints.restore_random_state(self.model, self._checkpoint)
+            self._checkpoint = None
+
+
+class StopOnCtrlC(keras.callbacks.Callback):
+    """Raise the KeyboardInterrupt of a Ctrl-C that came where Python drops exceptions.
+
+    A fork hook or a finalizer is such a place.
+
+    Args:
+        pressed: Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, pressed: Callable[[], bool]) -> None:
+        super().__init__()
+        self._pressed = pressed
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._pressed():
+            raise KeyboardInterrupt

@@ -1,0 +1,168 @@
+"""The phases of a run, one `fit` after the other, from the start or from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastl.internals.whole_files import remove_unfinished
+from kerastl.runs import checkpoints, config_file
+from kerastl.runs.checkpoints import Checkpoint
+from kerastl.runs.config import RunConfig
+from kerastl.runs.phases import Phase
+from kerastl.runs.training.folder import held_files, remove_if_empty
+from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs, OrderOfEpoch
+from kerastl.runs.training.preparing import PreparedRun, begin_phase, phase_lines
+from kerastl.runs.training.tensorboard import TensorBoardLog
+
+# Scores of which more is better; of the others less is.
+_MORE_IS_BETTER = ("accuracy", "auc", "precision", "recall", "f1")
+
+
+class Training:
+    """The training of a run.
+
+    Args:
+        prepared: The run.
+        folder: Its folder.
+        resume: Where a stopped run goes on, or None.
+
+    Attributes:
+        keep: What keeps the epochs.
+
+    Raises:
+        ValueError: If the images have changed since the checkpoint.
+    """
+
+    def __init__(self, prepared: PreparedRun, folder: Path, resume: Checkpoint | None) -> None:
+        remove_unfinished(folder)
+        self._prepared = prepared
+        self._folder = folder
+        self._resume = resume
+        data = prepared.data.fingerprint()
+        if resume is not None and resume.data != data:
+            raise ValueError(
+                f"`data` must be what it was when the run began. Received: {prepared.config.data}, "
+                "whose training images or labels have changed since. Start anew with --overwrite."
+            )
+        self.keep = KeepEpochs(
+            folder,
+            config_file.to_toml(prepared.config),
+            data=data,
+            epochs=resume.progress.epochs if resume else (),
+        )
+        self.keep.num_phases = len(prepared.phases)
+        self._has_older_run = resume is None and bool(held_files(folder))
+        self._cache_reports: dict[int, str] = {}
+
+    def fit(self, shown: Any) -> None:
+        """Train what is left of the run.
+
+        Args:
+            shown: Gives the callbacks that show each `fit`, and takes lines.
+        """
+        prepared, keep = self._prepared, self.keep
+        keep.set_model(prepared.model)
+        first, memory, weights = 0, None, None
+        if self._resume is not None:
+            progress = self._resume.progress
+            first, memory, weights = progress.phase, progress.best, self._resume.best_weights
+            keep.phase_start = progress.phase_start
+            # The optimizer has met the blocks of the earlier phases too.
+            for number in range(1, first + self._is_under_way()):
+                begin_phase(prepared, number)
+            checkpoints.restore(prepared.model, self._resume)
+            shown.echo(f"Resumed after {len(progress.epochs)} finished epochs")
+        elif not self._has_older_run:
+            keep.save_checkpoint()
+        for number in range(first, len(prepared.phases)):
+            if number > 0 and not self._is_under_way():
+                begin_phase(prepared, number)
+                if not prepared.config.keep_best:
+                    memory, weights = None, None
+            keep.phase = number
+            keep.best = self._best_epoch(prepared.phases[number], memory, weights)
+            self._fit_phase(number, shown)
+            if keep.best is not None:
+                memory, weights = keep.best.memory, keep.best.best_weights
+            keep.save_model()
+            keep.phase, keep.phase_start = number + 1, len(keep.epochs)
+            keep.save_checkpoint()
+
+    def cache_report(self) -> str:
+        """What was kept of the frozen blocks' output in each phase of this process, or why not."""
+        reports = self._cache_reports
+        if len(self._prepared.phases) == 1 or not reports:
+            return str(self._prepared.model.cache_report)
+        return "; ".join(f"phase {number + 1} {report}" for number, report in reports.items())
+
+    def _is_under_way(self) -> bool:
+        """Whether the phase has finished an epoch."""
+        return len(self.keep.epochs) > self.keep.phase_start
+
+    def leave_nothing_empty(self) -> None:
+        """Remove a checkpoint of no epoch, and a folder that holds nothing."""
+        if not self.keep.epochs and not self._has_older_run:
+            self.keep.remove_checkpoint()
+        remove_if_empty(self._folder)
+
+    def _fit_phase(self, number: int, shown: Any) -> None:
+        prepared, keep = self._prepared, self.keep
+        config, data, phase = prepared.config, prepared.data, prepared.phases[number]
+        if len(prepared.phases) > 1:
+            shown.echo(f"Phase {number + 1} of {len(prepared.phases)}")
+        for line in phase_lines(phase):
+            shown.echo(line)
+        finished = len(keep.epochs)
+        watchers = [keep.best] if keep.best else []
+        watchers += [keep, OrderOfEpoch(data), *shown.watchers(config.batch_size)]
+        if config.tensorboard:
+            watchers.append(TensorBoardLog(self._folder, finished=finished))
+        if self._resume is not None:
+            watchers.append(GoOnFrom(self._resume))
+            self._resume = None
+        try:
+            prepared.model.fit(
+                data.train,
+                validation_data=data.validation,
+                initial_epoch=finished,
+                epochs=keep.phase_start + phase.epochs,
+                class_weight=_class_weight(data) if config.class_weight else None,
+                callbacks=watchers,
+                verbose=0,
+                **(_cache(config) if phase.strategy.frozen else {}),
+            )
+        finally:
+            self._cache_reports[number] = prepared.model.cache_report
+
+    def _best_epoch(
+        self,
+        phase: Phase,
+        memory: Mapping[str, Any] | None,
+        weights: Sequence[np.ndarray] | None,
+    ) -> BestEpoch | None:
+        """What picks the epoch whose weights a phase ends with, or None for its last."""
+        config = self._prepared.config
+        wanted = config.keep_best or phase.patience or len(self._prepared.phases) > 1
+        if not wanted or config.ema is not None:
+            return None
+        score = config.keep_best or "loss"
+        mode = "max" if any(word in score for word in _MORE_IS_BETTER) else "min"
+        name = score if self._prepared.data.validation is None else f"val_{score}"
+        return BestEpoch(name, mode, patience=phase.patience, memory=memory, weights=weights)
+
+
+def _cache(config: RunConfig) -> dict[str, Any]:
+    """What `fit` is told of the cache in a phase that has frozen blocks."""
+    return {"cache": config.cache, "cache_views": config.cache_views}
+
+
+def _class_weight(data: Any) -> dict[int, float]:
+    """Weights that make every class count alike: images / (classes x images of the class)."""
+    counts = np.bincount(data.labels("train"), minlength=data.num_classes)
+    return {
+        label: float(counts.sum() / (len(counts) * count)) for label, count in enumerate(counts)
+    }

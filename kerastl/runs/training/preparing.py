@@ -1,0 +1,259 @@
+"""What is settled before the first step: data, model, strategy, rates."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+from kerastl.backbones import registry
+from kerastl.backbones.base import Resizing
+from kerastl.data import load_data, suggested_image_size
+from kerastl.data.augmentation import Augmentation
+from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.model.classifier import ImageClassifier
+from kerastl.model.losses import Accuracy, loss_of
+from kerastl.optimizers import schedules
+from kerastl.optimizers.rates import block_optimizer
+from kerastl.prefix import caching
+from kerastl.prefix.decision import CacheWishes
+from kerastl.runs import config as configs
+from kerastl.runs import strategies
+from kerastl.runs.config import RunConfig
+from kerastl.runs.phases import Phase, as_options, phases_of
+from kerastl.runs.training.tensorboard import check_tensorboard
+
+Echo = Callable[[str], None]
+_SGD_MOMENTUM = 0.9
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """Everything that is settled before the first step.
+
+    Attributes:
+        config: The options as resolved: no "auto" is left in them.
+        data: The images.
+        model: The classifier, compiled for the first phase.
+        phases: What trains, at what rates, for how long.
+    """
+
+    config: RunConfig
+    data: Any
+    model: ImageClassifier
+    phases: tuple[Phase, ...]
+
+    @property
+    def total_steps(self) -> int:
+        """Batches of the whole run, where no phase ends early."""
+        return sum(phase.epochs for phase in self.phases) * len(self.data.train)
+
+
+def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> PreparedRun:
+    """Settle everything up to the first step: data, model, strategy, rates.
+
+    Args:
+        config: The options.
+        echo: Takes lines of progress.
+        only_plan: Whether weights that are not on this machine are left out
+            instead of downloaded.
+    """
+    _check_backend(config)
+    if config.tensorboard:
+        check_tensorboard()
+    _seed(config.seed)
+    echo(f"Backbone {config.backbone}")
+    weights = _weights_for_plan(config) if only_plan else config.weights
+    size = config.image_size or suggested_image_size(config.data)
+    # Before the data: the weights' own evaluation says how to resize them.
+    with _precision(config.precision):
+        backbone = registry.build(config.backbone, weights=weights, image_size=size)
+    echo(f"Data {config.data}")
+    data = _load(config, backbone.image_size, backbone.resizing)
+    if config.calibrate and data.validation is None:
+        raise ValueError(
+            "`calibrate` must have validation images. Received: validation_split=0 and data "
+            "without a validation part. Raise the split, or leave it out."
+        )
+    with _precision(config.precision):
+        model = ImageClassifier(
+            backbone,
+            num_classes=data.num_classes,
+            pooling=config.pooling,
+            dropout=config.dropout,
+            hidden_units=config.hidden_units,
+            resize=config.resize,
+            class_names=data.class_names,
+            task=config.task,
+        )
+    phases = phases_of(
+        config, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
+    )
+    prepared = PreparedRun(_resolved(config, model, phases), data, model, phases)
+    _freeze(model, phases[0])
+    model.compile(
+        optimizer=_optimizer(config),
+        learning_rate=_rates(prepared, phases[0]),
+        loss=loss_of(config.task, label_smoothing=config.label_smoothing, focal=config.focal),
+        metrics=[Accuracy()] if config.task == CLASSIFICATION else None,
+    )
+    return prepared
+
+
+def begin_phase(prepared: PreparedRun, number: int) -> None:
+    """Freeze what a phase freezes and start its schedules; every block keeps its moments.
+
+    Args:
+        prepared: The run.
+        number: Which phase, from 0.
+    """
+    phase = prepared.phases[number]
+    _freeze(prepared.model, phase)
+    block_optimizer(prepared.model).set_learning_rates(_rates(prepared, phase))
+
+
+def phase_lines(phase: Phase) -> list[str]:
+    """What a phase does, one line each: why, what is frozen, what trains."""
+    return [
+        f"Strategy {phase.strategy.reason}",
+        f"Frozen {', '.join(phase.strategy.frozen) or 'nothing'}",
+        f"Trained {', '.join(phase.strategy.rates)}",
+    ]
+
+
+def planned_cache(prepared: PreparedRun, number: int = 0) -> str:
+    """What a phase would keep of the frozen blocks' output, or why not; it has begun."""
+    return caching.planned(
+        prepared.model,
+        prepared.data.train,
+        prepared.data.validation,
+        CacheWishes.checked(prepared.config.cache, prepared.config.cache_views),
+        epochs=prepared.phases[number].epochs,
+    )
+
+
+def load_images(config: RunConfig, model: Any) -> Any:
+    """The images that the options name, as the model wants them, and nothing changed at random."""
+    as_they_are = replace(
+        config,
+        multi_label=model.task == MULTI_LABEL,
+        regression=model.task == REGRESSION,
+        augment="none",
+        mixup=None,
+        cutmix=None,
+        sampling="natural",
+    )
+    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize)
+
+
+def _check_backend(config: RunConfig) -> None:
+    configs.check_backend(config.backend)
+    if keras.backend.backend() != config.backend:
+        raise ValueError(
+            f"`backend` must be {keras.backend.backend()!r}, which Keras already runs on. "
+            f"Received: backend={config.backend!r}. Set KERAS_BACKEND before Keras is imported."
+        )
+
+
+def _seed(seed: int) -> None:
+    """Seed Python, NumPy, the backend, and torch, which makes random weights on every backend."""
+    import torch
+
+    torch.manual_seed(seed)
+    if keras.backend.backend() != "torch":
+        keras.utils.set_random_seed(seed)
+        return
+    # `set_random_seed` imports TensorFlow where it is installed: seconds, and threads that
+    # keep worker processes from being forked. This is what it does besides.
+    global_state.set_global_attribute("global_seed_generator", None)
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def _weights_for_plan(config: RunConfig) -> str:
+    """The same weights if they are at hand: a plan downloads nothing and needs none."""
+    is_published = config.weights.lower() == "default"
+    if is_published and not registry.describe(config.backbone).weights_on_disk:
+        return "none"
+    return config.weights
+
+
+def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | None = None) -> Any:
+    return load_data(
+        config.data,
+        image_size=image_size,
+        batch_size=config.batch_size,
+        validation_split=config.validation_split,
+        test_split=config.test_split,
+        seed=config.seed,
+        resize=resize or config.resize,  # type: ignore[arg-type]
+        resizing=resizing,
+        background=configs.color(config.background),
+        skip_broken=config.skip_broken,
+        num_workers=config.workers,
+        progress=True,
+        task=config.task,
+        augment=Augmentation(config.augment, config.flip, config.mixup, config.cutmix),
+        sampling=config.sampling,
+    )
+
+
+@contextmanager
+def _precision(policy: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _freeze(model: ImageClassifier, phase: Phase) -> None:
+    model.unfreeze()
+    if phase.strategy.frozen:
+        model.freeze(*phase.strategy.frozen)
+
+
+def _rates(prepared: PreparedRun, phase: Phase) -> dict[str, Any]:
+    steps = phase.epochs * len(prepared.data.train)
+    return {
+        block: schedules.make(phase.schedule, rate, steps)
+        for block, rate in phase.strategy.rates.items()
+    }
+
+
+def _optimizer(config: RunConfig) -> Any:
+    options: dict[str, Any] = {
+        "weight_decay": config.weight_decay,
+        "global_clipnorm": config.global_clipnorm,
+        "gradient_accumulation_steps": config.accumulate if config.accumulate > 1 else None,
+    }
+    if config.ema is not None:
+        options |= {"use_ema": True, "ema_momentum": config.ema}
+    if config.optimizer == "sgd":
+        options["momentum"] = _SGD_MOMENTUM
+    given = {name: value for name, value in options.items() if value is not None}
+    return keras.optimizers.get({"class_name": config.optimizer, "config": given})
+
+
+def _resolved(config: RunConfig, model: ImageClassifier, phases: Sequence[Phase]) -> RunConfig:
+    """The options that repeat this run, whatever a later version takes for its defaults."""
+    config = replace(config, image_size=model.image_size)
+    if config.phase or config.strategy == strategies.GRADUAL:
+        return replace(
+            config, phase=as_options(phases), epochs=sum(phase.epochs for phase in phases)
+        )
+    (phase,) = phases
+    strategy = phase.strategy
+    return replace(
+        config,
+        strategy=strategy.name,
+        freeze_through=strategy.freeze_through if strategy.name == "partial" else None,
+        learning_rate=strategy.head_rate,
+    )

@@ -1,0 +1,242 @@
+"""From the first step to the results in the folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from kerastl.data.tasks import CLASSIFICATION
+from kerastl.errors import TrainingDivergedError, reason_of
+from kerastl.evaluation import run_record as results
+from kerastl.evaluation import scoring
+from kerastl.evaluation.calibration import calibrate
+from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResults
+from kerastl.evaluation.scores import Evaluation
+from kerastl.evaluation.scoring import AnyEvaluation
+from kerastl.runs import checkpoints, config_file
+from kerastl.runs.checkpoints import Checkpoint
+from kerastl.runs.config import RunConfig
+from kerastl.runs.interrupts import noticing_ctrl_c
+from kerastl.runs.report import write_report
+from kerastl.runs.training.folder import check_output, check_space
+from kerastl.runs.training.keeping import StopOnCtrlC
+from kerastl.runs.training.phase_loop import Training
+from kerastl.runs.training.preparing import Echo, PreparedRun, prepare
+from kerastl.runs.training.progress import watchers
+
+
+def run(
+    config: RunConfig,
+    *,
+    echo: Echo,
+    progress: str = "lines",
+    overwrite: bool = False,
+    resume: Checkpoint | None = None,
+) -> RunResults:
+    """Train as the options say and keep the run in its folder.
+
+    Seeds Python's, NumPy's and the backend's random numbers with `config.seed`.
+
+    Args:
+        config: The options.
+        echo: Takes lines of progress.
+        progress: How `fit` shows that it is going on, one of `PROGRESS_MODES`.
+        overwrite: Whether a run that the folder holds may be replaced, once
+            the first epoch of this one is finished.
+        resume: Where a stopped run goes on, as `to_resume` gives it.
+
+    Returns:
+        What was measured. `completed` is False after Ctrl-C: the last
+        finished epoch is kept.
+
+    Raises:
+        ValueError: If an option cannot be used, the folder holds another run,
+            or the images have changed since the run to resume.
+        OSError: If the folder cannot be written, or the disk is full.
+        TrainingDivergedError: If the loss is not finite; the last finished
+            epoch is kept.
+    """
+    folder = Path(config.output).expanduser()
+    check_output(folder, overwrite=overwrite or resume is not None)
+    with noticing_ctrl_c() as ctrl_c:
+        return _run(config, folder, Shown(echo, progress, ctrl_c), resume)
+
+
+def to_resume(folder: Path) -> tuple[RunConfig, Checkpoint]:
+    """The options of a stopped run and where it goes on.
+
+    Raises:
+        ValueError: If the folder holds no checkpoint.
+    """
+    file = folder / CHECKPOINT_FILE
+    if not file.is_file():
+        done = (folder / METRICS_FILE).is_file()
+        what = "a run that is complete" if done else "no run"
+        hint = (
+            "`kerastl evaluate` scores it" if done else "`kerastl run --output FOLDER` starts one"
+        )
+        raise ValueError(
+            f"`resume` must be the folder of a stopped run. Received: {folder}, which holds "
+            f"{what}. {hint}."
+        )
+    checkpoint = checkpoints.load(file)
+    values = config_file.parsed(checkpoint.config, file)
+    return RunConfig(**{**values, "output": str(folder)}), checkpoint
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Where a run's progress goes, and whether Ctrl-C was pressed."""
+
+    echo: Echo
+    mode: str
+    ctrl_c: Callable[[], bool]
+
+    def watchers(self, batch_size: int) -> list[keras.callbacks.Callback]:
+        """The callbacks of one `fit`."""
+        shown = watchers(self.mode, self.echo, batch_size=batch_size)
+        return [StopOnCtrlC(self.ctrl_c), *shown]
+
+
+def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None) -> RunResults:
+    started = time.perf_counter()
+    try:
+        prepared = prepare(config, echo=shown.echo)
+    except KeyboardInterrupt:
+        shown.echo("")
+        return RunResults(completed=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    check_space(folder, num_parameters=prepared.model.count_params())
+    seconds = {"prepare": time.perf_counter() - started}
+    training = Training(prepared, folder, resume)
+    scores: AnyEvaluation | None = None
+    diverged, completed = None, False
+    try:
+        with _timed(seconds, "fit"):
+            training.fit(shown)
+        if config.calibrate:
+            _calibrate(prepared, shown.echo)
+            training.keep.save_model()
+        with _timed(seconds, "test"):
+            scores = _test(prepared)
+        completed = True
+    except TrainingDivergedError as error:
+        diverged = error
+    except BaseException as error:
+        if not (shown.ctrl_c() or isinstance(error, KeyboardInterrupt)):
+            training.leave_nothing_empty()
+            raise
+        shown.echo("")
+    epochs = training.keep.epochs
+    test = scores.scores if scores else {}
+    cache = training.cache_report()
+    measured = _results(
+        prepared, epochs, test=test, seconds=seconds, completed=completed, cache=cache
+    )
+    if epochs:
+        results.save_metrics(folder, measured)
+    if completed:
+        _report(folder, prepared, measured, scores, shown.echo)
+        training.keep.remove_checkpoint()
+    training.leave_nothing_empty()
+    if diverged is not None:
+        raise TrainingDivergedError(f"{diverged} {_kept(config, measured)}") from diverged
+    return measured
+
+
+def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
+    """What Ctrl-C left, in one line."""
+    go_on = f" Go on with: kerastl run --resume {config.output}" if measured.epochs else ""
+    return f"Stopped. {_kept(config, measured)}{go_on}"
+
+
+def _kept(config: RunConfig, measured: RunResults) -> str:
+    if not measured.epochs:
+        return "No epoch was finished, and nothing was kept."
+    return f"Kept in {config.output}: the model after {measured.epochs} finished epochs."
+
+
+def _calibrate(prepared: PreparedRun, echo: Echo) -> None:
+    done = calibrate(prepared.model, prepared.data.validation)
+    echo(
+        f"Calibrated with the temperature {done.temperature:.3f}: calibration error on the "
+        f"validation images {done.error_before:.4f} before, {done.error_after:.4f} after"
+    )
+
+
+def _test(prepared: PreparedRun) -> AnyEvaluation | None:
+    if prepared.data.test is None:
+        return None
+    return scoring.evaluate(prepared.model, prepared.data.test, prepared.data.class_names)
+
+
+def _report(
+    folder: Path,
+    prepared: PreparedRun,
+    measured: RunResults,
+    scores: AnyEvaluation | None,
+    echo: Echo,
+) -> None:
+    """Write the report and the model card; the run is whole without them."""
+    if prepared.config.task != CLASSIFICATION:
+        echo("No report: it is for images of one class each.")
+        return
+    try:
+        write_report(
+            folder,
+            prepared.model,
+            data=prepared.data,
+            results=measured,
+            test_scores=scores if isinstance(scores, Evaluation) else None,
+        )
+    except Exception as error:
+        echo(f"No report: {reason_of(error)}")
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.perf_counter() - started
+
+
+def _strategy(prepared: PreparedRun) -> str:
+    """What trained and why, in one sentence."""
+    if len(prepared.phases) == 1:
+        return prepared.phases[0].strategy.reason
+    parts = [
+        f"{next(iter(phase.strategy.rates))} ({phase.epochs} epochs)" for phase in prepared.phases
+    ]
+    return f"{len(parts)} phases, which train from these blocks on: {', '.join(parts)}."
+
+
+def _results(
+    prepared: PreparedRun,
+    epochs: list[dict[str, float]],
+    *,
+    test: Mapping[str, float],
+    seconds: Mapping[str, float],
+    completed: bool,
+    cache: str,
+) -> RunResults:
+    train, validation = results.split_logs(epochs[-1]) if epochs else ({}, {})
+    return RunResults(
+        train=train,
+        validation=validation,
+        test=test,
+        seconds={**seconds, "total": sum(seconds.values())},
+        images=prepared.data.sizes,
+        skipped_images=len(prepared.data.skipped),
+        epochs=len(epochs),
+        completed=completed,
+        strategy=_strategy(prepared),
+        class_names=prepared.data.class_names,
+        cache=cache,
+    )
