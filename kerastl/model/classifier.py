@@ -10,10 +10,9 @@ import keras
 
 from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
-from kerastl.blocks.block import HEAD, Block, select
-from kerastl.blocks.running import layers_after, no_gradients, run_layers
+from kerastl.blocks.block import HEAD, IMAGES, Block, select
+from kerastl.blocks.running import no_gradients, run_layers
 from kerastl.data.tasks import CLASSIFICATION, task_of
-from kerastl.internals.compiled_steps import CompiledPerShape
 from kerastl.model import description
 from kerastl.model import fit_arguments as fitting
 from kerastl.model.assembly import (
@@ -24,15 +23,16 @@ from kerastl.model.assembly import (
     connect,
     pooling_layer,
 )
+from kerastl.model.cached_fit import CachedFit
 from kerastl.model.head import ClassificationHead
+from kerastl.model.labels import label_range
 from kerastl.model.preprocessing import ImagePreprocessing
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
-from kerastl.prefix.decision import CacheLimits, CacheWishes
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
-class ImageClassifier(CompiledPerShape):
+class ImageClassifier(CachedFit):
     """A pretrained backbone with a new classification head.
 
     Takes raw pixels 0-255 in RGB order, `(batch, height, width, 3)`, uint8 or
@@ -116,7 +116,8 @@ class ImageClassifier(CompiledPerShape):
             name=HEAD,
         )
         # === Functional graph ===
-        inputs = keras.Input((built.image_size, built.image_size, 3), name="images")
+        shape = (built.image_size, built.image_size, 3)
+        inputs = keras.Input(shape, name=IMAGES, dtype=scaler.compute_dtype)
         features = connect(scaler(inputs), block_layers, built)
         pool = pooling_layer(features, pooling, built.spec)
         pooled = pool(features) if pool else features
@@ -134,9 +135,6 @@ class ImageClassifier(CompiledPerShape):
         self.can_reload = built.can_reload
         self._block_names = (*(layer.name for layer in block_layers), HEAD)
         self._prefix_cache = caching.PrefixCache()
-        self._running_prefix: Any = None
-        self._is_fitting = False
-        self.cache_report = "not used: nothing was trained"
         self._variables_of = rates.BlockVariables(
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
         )
@@ -241,9 +239,13 @@ class ImageClassifier(CompiledPerShape):
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
         *,
         learning_rate: Any = None,
-        **kwargs: Any,
     ) -> None:
         """Configure training; as `keras.Model.compile`, with a rate per block.
 
@@ -251,29 +253,35 @@ class ImageClassifier(CompiledPerShape):
             optimizer: Name or Keras optimizer; each block trains with its own
                 copy. `model.optimizer` keeps the moments of an earlier
                 `compile`; anything else starts anew.
-            loss: Default: cross-entropy with integer labels, or with labels 0
-                and 1 for `num_classes=1` or several labels; the mean squared
-                error of a regression.
-            loss_weights: As in Keras.
+            loss: Default: cross-entropy with class numbers or one-hot labels,
+                or with labels 0 and 1 for `num_classes=1` or several labels;
+                the mean squared error of a regression.
+            loss_weights: As in Keras, as are those from `weighted_metrics` to
+                `auto_scale_loss`.
             metrics: As in Keras. Default: accuracy, the area under the curves
                 of precision and recall, or the mean absolute error.
             learning_rate: A float or Keras schedule for all blocks, what
                 `kerastl.layerwise_decay` returns, or a dict of block name to
                 float or schedule with one entry per block that trains. None:
                 the optimizer's own.
-            **kwargs: As in Keras.
 
         Raises:
             UnknownNameError: If a rate is for a block that does not exist.
             ValueError: If a rate is for a frozen block, or one is missing.
         """
-        self._jit_compile = kwargs.get("jit_compile", "auto")
+        self._jit_compile = jit_compile
+        loss = fitting.resolve_loss(loss, self.task, self.num_classes)
+        self._allowed_labels = label_range(loss, self.num_classes)
         super().compile(
             optimizer=rates.make_block_optimizer(self, optimizer, learning_rate),
-            loss=fitting.resolve_loss(loss, self.task, self.num_classes),
+            loss=loss,
             loss_weights=loss_weights,
             metrics=fitting.resolve_metrics(metrics, self.task, self.num_classes),
-            **kwargs,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
         )
 
     def get_compile_config(self) -> dict[str, Any]:
@@ -304,92 +312,6 @@ class ImageClassifier(CompiledPerShape):
         from kerastl.model.plan import block_plan, plan_table
 
         return plan_table(block_plan(self, total_steps))
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        *,
-        cache: str | bool = "auto",
-        cache_views: int = 1,
-        cache_limits: CacheLimits | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """As `keras.Model.fit`, with the frozen blocks at the input side computed once.
-
-        What the unbroken run of frozen blocks at the input side gives for an
-        image is kept for later epochs, where the image is known to be the same
-        in each: arrays, and `load_data` without random augmentation.
-        `cache_report` says what was done, and why.
-
-        The rate of every block is logged as `learning_rate/<block>`. A loss
-        that is not finite stops the training and brings the weights of the
-        last finished epoch back. `class_weight` works with a torch
-        `DataLoader` too.
-
-        Args:
-            x: As in Keras.
-            y: As in Keras.
-            cache: "auto", "memory", "disk" or False. "memory" and "disk" take
-                any `DataLoader` of numbered images at its word.
-            cache_views: Where images change at random: views of each that are
-                kept and taken in turns, one per epoch.
-            cache_limits: The most that the cache may take.
-            **kwargs: As in Keras.
-
-        Raises:
-            ValueError: If a block that trains has no rate, or labels are out
-                of range.
-            TrainingDivergedError: If the loss is not finite.
-        """
-        self._assert_compile_called("fit")
-        rates.ready_for_fit(self)
-        wishes = CacheWishes.checked(cache, cache_views, cache_limits)
-        x, kwargs = fitting.prepare(self, x, y, kwargs)
-        prepared = caching.prepare(self, x, y, kwargs, wishes, self._prefix_cache)
-        self.cache_report = prepared.report
-        options = fitting.with_callbacks(
-            self, prepared.options, before=prepared.before, after=prepared.after
-        )
-        self._is_fitting, self._running_prefix = True, prepared.prefix
-        try:
-            return super().fit(prepared.x, prepared.y, **options)
-        finally:
-            self._is_fitting, self._running_prefix = False, None
-
-    def clear_cache(self) -> None:
-        """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""
-        self._prefix_cache.clear()
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """As in Keras; a dict of a layer's name to its output goes on from there."""
-        if isinstance(inputs, Mapping):
-            ((name, values),) = inputs.items()
-        elif fitting.takes_prefix_apart(inputs, self._running_prefix, jit_compile=self.jit_compile):
-            name = self._running_prefix.boundary.layer
-            outputs = self._running_prefix.function(inputs)
-            values = outputs[0] if len(outputs) == 1 else outputs
-        else:
-            return super().call(inputs, training=training, mask=mask)
-        return run_layers(self, layers_after(self, name), values, training=training)
-
-    def _assert_input_compatibility(self, *args: Any) -> None:
-        if not isinstance(args[0], Mapping):
-            super()._assert_input_compatibility(*args)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """As in Keras, after a look at the labels, where that costs no transfer."""
-        fitting.check_batch_labels(y, self.num_classes, task=self.task)
-        return super().compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
-        )
 
     def get_config(self) -> dict[str, Any]:
         """What a file says of the classifier, its weights aside."""

