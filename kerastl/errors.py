@@ -1,4 +1,4 @@
-"""The few exceptions of the project, and close matches for unknown names."""
+"""Exceptions, close matches for unknown names, and errors as one sentence."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """The frozen prefix in `fit`: the same histories as without the cache."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -280,18 +282,21 @@ class RandomValue(Dataset):
 @pytest.mark.parametrize("views", [1, 2])
 def test_an_image_that_changes_keeps_the_label_that_it_was_read_with(views):
     boundary = Boundary(("stem",), "stem", ((3,),), "float32", (2, 2, 3))
-    features = BoundaryFeatures(
-        boundary,
-        FeatureStore(boundary, 12 * views),
-        lambda images: [images.mean((1, 2))],
-        num_images=12,
-        views=views,
+    prefix = SimpleNamespace(
+        boundary=boundary,
+        function=lambda images: [images.mean((1, 2))],
+        epoch=0,
+        changes=0,
+        is_on=True,
+        refresh=lambda: None,
     )
+    store = FeatureStore(boundary, 12 * views)
+    features = BoundaryFeatures(prefix, store, num_images=12, views=views)
     loader = DataLoader(RandomValue(), batch_size=5, shuffle=True)
     batches = LoaderBatches(LoaderSource(loader), features, LabelRows(12 * views))
     seen = []
     for epoch in range(4):
-        features.view = epoch % views
+        prefix.epoch = epoch
         next(batches.batches())  # as Keras looks at a batch
         epoch_labels = []
         for values, labels in batches.batches():

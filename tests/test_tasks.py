@@ -114,7 +114,7 @@ def test_an_unknown_task_is_named_with_those_that_there_are():
 
 def test_options_that_a_task_cannot_take_are_refused(table, tmp_path):
     for options, message in (
-        (("--multi-label", "--regression"), "`multi_label` must be left out with `regression`"),
+        (("--multi-label", "--regression"), "--multi-label and --regression name different tasks"),
         (("--multi-label", "--class-weight", "balanced"), "`class_weight` must be left out"),
         (("--regression", "--focal", "2"), "`label_smoothing` and `focal` must be left out"),
     ):

@@ -1,4 +1,4 @@
-"""What every source of backbones gives back: named parts, preprocessing, image size."""
+"""The dataclasses that every source of backbones returns: parts, preprocessing, image size."""
 
 from __future__ import annotations
 

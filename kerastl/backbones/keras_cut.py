@@ -1,4 +1,4 @@
-"""Cutting a Keras model into named blocks along its functional graph."""
+"""Cut a Keras model into named blocks along its functional graph."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from kerastl.backbones.base import BackbonePart
 from kerastl.backbones.keras_table import Family
+from kerastl.internals.keras_graph import operation_inputs, operation_name
 
 
 def cut(network: Any, family: Family, spec: str) -> list[BackbonePart]:
@@ -49,16 +50,6 @@ def _bare(tensors: Sequence[Any]) -> Any:
     return tensors[0] if len(tensors) == 1 else list(tensors)
 
 
-def _name(tensor: Any) -> str:
-    return str(tensor._keras_history.operation.name)
-
-
-def _sources(tensor: Any) -> list[Any]:
-    """The tensors that the tensor's operation took in."""
-    history = tensor._keras_history
-    return list(history.operation._inbound_nodes[history.node_index].input_tensors)
-
-
 def _topological(*outputs: Any, stop: frozenset[int] = frozenset()) -> list[Any]:
     """Every tensor on the way to the outputs, sources first; none beyond `stop`."""
     order: dict[int, Any] = {}
@@ -72,12 +63,12 @@ def _topological(*outputs: Any, stop: frozenset[int] = frozenset()) -> list[Any]
             continue
         waiting.append((tensor, True))
         if id(tensor) not in stop:
-            waiting.extend((source, False) for source in _sources(tensor))
+            waiting.extend((source, False) for source in operation_inputs(tensor))
     return list(order.values())
 
 
 def _matching(order: Sequence[Any], pattern: str, spec: str) -> list[Any]:
-    found = [tensor for tensor in order if re.match(pattern, _name(tensor))]
+    found = [tensor for tensor in order if re.match(pattern, operation_name(tensor))]
     if not found:
         raise ValueError(
             f"{spec}: a layer must match the pattern {pattern!r}. Received: none. "
@@ -99,7 +90,7 @@ def _dominators(order: Sequence[Any]) -> dict[int, Any]:
         return one
 
     for tensor in order[1:]:
-        found = reduce(common, _sources(tensor))
+        found = reduce(common, operation_inputs(tensor))
         dominator[id(tensor)] = found
         depth[id(tensor)] = depth[id(found)] + 1
     return dominator
@@ -111,5 +102,6 @@ def _live(order: Sequence[Any], end: Any) -> list[Any]:
     live = {id(end): end}
     for tensor in order:
         if id(tensor) not in done:
-            live |= {id(source): source for source in _sources(tensor) if id(source) in done}
+            sources = operation_inputs(tensor)
+            live |= {id(source): source for source in sources if id(source) in done}
     return list(live.values())

@@ -1,4 +1,4 @@
-"""Loading Keras weights files, all of a file or nothing."""
+"""Load Keras weights files: every entry, or none."""
 
 from __future__ import annotations
 

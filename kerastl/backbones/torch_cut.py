@@ -1,4 +1,4 @@
-"""Cutting a torch module into named blocks along its `torch.fx` graph.
+"""Cut a torch module into named blocks along its `torch.fx` graph.
 
 Only the containers on the way to a block's first module are opened. Everything
 below stays the real torch module and runs as PyTorch runs it; what the graph

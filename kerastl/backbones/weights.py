@@ -1,4 +1,4 @@
-"""Reading torch weights files and loading them with a full report."""
+"""Load torch weights files, and report every entry that does not fit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from kerastl.backbones.weights_check import require_same
 from kerastl.errors import WeightsError
+from kerastl.internals.torch_modules import keep_metadata
 
 State = Mapping[str, torch.Tensor]
 _SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -82,8 +83,7 @@ def load_state(
         for name, value in state.items()
         if not name.startswith(tuple(ignored))
     )
-    if hasattr(state, "_metadata"):
-        kept._metadata = state._metadata  # type: ignore[attr-defined]
+    keep_metadata(kept, state)
     expected = {
         name: value
         for name, value in module.state_dict().items()

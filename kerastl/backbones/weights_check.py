@@ -1,4 +1,4 @@
-"""Whether a weights argument is a file, and what a file holds against what is expected."""
+"""Tell files from names of weights, and check what a file holds."""
 
 from __future__ import annotations
 

@@ -38,9 +38,15 @@ class Block:
     trainable: bool
 
 
-def unknown_block(name: str, known: Sequence[str]) -> UnknownNameError:
-    """The error for a block that the model does not have."""
-    return unknown_name("block", name, known, how_to_list=f"Blocks: {', '.join(known)}.")
+def unknown_block(name: str, known: Sequence[str], *, listing: str = "Blocks") -> UnknownNameError:
+    """The error for a block that is not among those that may be named.
+
+    Args:
+        name: What was named.
+        known: The blocks that may be.
+        listing: What they are called in the sentence.
+    """
+    return unknown_name("block", name, known, how_to_list=f"{listing}: {', '.join(known)}.")
 
 
 def select(

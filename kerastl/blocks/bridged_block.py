@@ -1,4 +1,4 @@
-"""A torch module as one Keras layer on the backends that are not torch."""
+"""A torch module as one Keras layer on JAX and TensorFlow."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from kerastl.backbones.base import BackbonePart
 from kerastl.blocks.named_variables import flat_name, load_named, save_named
+from kerastl.internals.torch_modules import holds_own_tensor, set_buffer
 
 
 class TorchBlock(keras.layers.Layer):
@@ -167,7 +168,7 @@ class TorchBlock(keras.layers.Layer):
 
     def _runs_on_own_tensors(self) -> bool:
         for variable in self._shared.values():
-            return variable.value is variable._value
+            return holds_own_tensor(variable)
         return True
 
     def _autocast(self, images: torch.Tensor) -> contextlib.AbstractContextManager[Any]:
@@ -189,8 +190,7 @@ def _share(module: nn.Module) -> dict[str, Any]:
         shared[name] = keras.Variable(
             wrapped, trainable=False, dtype=_dtype(buffer), autocast=False, name=flat_name(name)
         )
-        owner, _, attribute = name.rpartition(".")
-        module.get_submodule(owner)._buffers[attribute] = wrapped.detach()
+        set_buffer(module, name, wrapped.detach())
     return shared
 
 

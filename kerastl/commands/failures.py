@@ -1,4 +1,4 @@
-"""An error that the user can mend is one clear line and exit code 1."""
+"""Turn errors that the user can mend into one line and exit code 1."""
 
 from __future__ import annotations
 

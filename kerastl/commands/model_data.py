@@ -1,4 +1,4 @@
-"""The images of a command that works on a saved model: labelled data, or image files."""
+"""Load the images for a command that works on a saved model."""
 
 from __future__ import annotations
 

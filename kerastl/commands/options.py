@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from kerastl.data.tasks import MULTI_LABEL, REGRESSION
 from kerastl.evaluation.run_record import CONFIG_FILE
 from kerastl.internals.triton import keep_away_from_tensorflow
 from kerastl.runs import config as configs
@@ -72,6 +73,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_config(config_path: Path | None = None, **given: Any) -> Any:
+        given |= {"task": _task(given)}
         rest = {name: given.pop(name) for name in list(given) if name not in _FIELDS}
         return command(_resolve(config_path, given), **rest)
 
@@ -79,6 +81,9 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for field in reversed(dataclasses.fields(RunConfig)):
         if not field.metadata["only_in_file"]:
             decorated = _option(field)(decorated)
+    for task in reversed(_SHORT_TASKS):
+        help_text = f"The same as --task {task}."
+        decorated = click.option(f"--{task}", is_flag=True, help=help_text)(decorated)
     decorated = click.option(
         "--overwrite", is_flag=True, help="Replace the run that the output folder holds, if any."
     )(decorated)
@@ -92,6 +97,24 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 _FIELDS = {field.name: field for field in dataclasses.fields(RunConfig)}
 _HINTS = typing.get_type_hints(RunConfig)
+
+
+# Tasks that have an option of their own.
+_SHORT_TASKS = (MULTI_LABEL, REGRESSION)
+
+
+def _task(given: dict[str, Any]) -> str | None:
+    """The task that the command line names; takes the short options out of `given`.
+
+    Raises:
+        UsageError: If it names two.
+    """
+    short = {f"--{task}": task for task in _SHORT_TASKS if given.pop(task.replace("-", "_"))}
+    named = {f"--task {given['task']}": given["task"]} if given["task"] else {}
+    options = {**named, **short}
+    if len(set(options.values())) > 1:
+        raise click.UsageError(f"{' and '.join(options)} name different tasks. Leave one out.")
+    return next(iter(options.values()), None)
 
 
 def _option(field: dataclasses.Field[Any]) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Images and labels that are arrays already."""
+"""Images and labels that are already arrays."""
 
 from __future__ import annotations
 

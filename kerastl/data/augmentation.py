@@ -1,4 +1,4 @@
-"""Random changes of training images, by torchvision's v2 transforms, the same for the same seed."""
+"""Random augmentation by torchvision's v2 transforms, reproducible from the seed."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, ImageItems
 from kerastl.data.resizing import ImageSettings, resized
 from kerastl.errors import BrokenImagesError
+from kerastl.internals.jax_threads import jax_runs
 
 _MOST_WORKERS = 4
 _ONLY_BROKEN = "A batch must have an image that can be decoded"
@@ -213,14 +214,7 @@ def _start_method(dataset: ImageDataset) -> str | None:
     process with such threads must not be forked.
     """
     threaded = os.environ.get("KERAS_BACKEND") in ("jax", "tensorflow")
-    if dataset.can_fork and not threaded and "tensorflow" not in sys.modules and not _jax_runs():
+    if dataset.can_fork and not threaded and "tensorflow" not in sys.modules and not jax_runs():
         return None
     available = multiprocessing.get_all_start_methods()
     return "forkserver" if "forkserver" in available else None
-
-
-def _jax_runs() -> bool:
-    """Whether JAX has started its threads; Keras imports it without using it on torch."""
-    bridge = sys.modules.get("jax._src.xla_bridge")
-    has_started = getattr(bridge, "backends_are_initialized", None)
-    return bridge is not None and (has_started is None or bool(has_started()))

@@ -1,4 +1,4 @@
-"""From an encoded image of any kind to 8-bit RGB."""
+"""Decode an image file of any kind to 8-bit RGB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding image files."""
+"""Find image files."""
 
 from __future__ import annotations
 

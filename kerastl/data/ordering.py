@@ -1,4 +1,4 @@
-"""The order of training images: new in every epoch, fixed by the seed and the epoch's number."""
+"""The order of training images: new in every epoch, fixed by seed and epoch number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A contact sheet: training images as a few epochs show them."""
+"""Draw a contact sheet of augmented training images."""
 
 from __future__ import annotations
 

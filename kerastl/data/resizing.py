@@ -1,4 +1,4 @@
-"""One size for all images: crop, squash or pad."""
+"""Bring images to one size: crop, squash or pad."""
 
 from __future__ import annotations
 

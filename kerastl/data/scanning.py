@@ -1,4 +1,4 @@
-"""Looking for images that cannot be decoded, before training meets them."""
+"""Find images that cannot be decoded before training reaches them."""
 
 from __future__ import annotations
 

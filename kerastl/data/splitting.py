@@ -1,4 +1,4 @@
-"""Stratified splits that a seed fixes, on every machine."""
+"""Stratified splits that are the same on every machine for one seed."""
 
 from __future__ import annotations
 

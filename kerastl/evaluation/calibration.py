@@ -1,4 +1,4 @@
-"""How far a classifier's probabilities can be believed, and one number that mends them."""
+"""Calibration error, and temperature scaling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run measured: `metrics.json` and `history.csv`, out and in. Imports no Keras."""
+"""The results of a run: write and read `metrics.json` and `history.csv`. Imports no Keras."""
 
 from __future__ import annotations
 

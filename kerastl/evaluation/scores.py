@@ -1,4 +1,4 @@
-"""Scores where an image has several labels, or numbers to predict: scikit-learn's, as tables."""
+"""Scores of classes, of several labels and of numbers, as scikit-learn computes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a classifier does on labelled images."""
+"""Evaluate a classifier on labelled images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an exported file gives the model's probabilities, in its own runtime."""
+"""Compare an exported file's probabilities with the model's, in the file's own runtime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exported file says of itself: classes, image size, what goes in and comes out."""
+"""The metadata in an exported file: classes, image size, input and output."""
 
 from __future__ import annotations
 

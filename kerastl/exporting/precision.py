@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kerastl.internals.keras_graph import all_layers
 from kerastl.model.description import rebuilt
 
 
@@ -25,7 +26,7 @@ def in_float32(model: Any) -> tuple[Any, str]:
         ValueError: If a copy is needed, and the backbone was built from an
             `nn.Module`, which cannot be built again.
     """
-    policies = {layer.dtype_policy.name for layer in model._flatten_layers()} - {"float32"}
+    policies = {layer.dtype_policy.name for layer in all_layers(model)} - {"float32"}
     if not policies:
         return model, "float32"
     (*_, policy) = sorted(policies)

@@ -1,4 +1,4 @@
-"""`jit_compile=True` on torch: a compiled step for each shape of batch."""
+"""Compile training steps on torch, one per shape of batch (Keras 3.15, torch 2.14)."""
 
 from __future__ import annotations
 

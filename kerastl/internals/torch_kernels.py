@@ -14,6 +14,8 @@ import keras
 import torch
 from torch.nn import functional
 
+from kerastl.internals.keras_graph import all_layers
+
 
 def use_torch_kernels(network: keras.Model) -> None:
     """Let the convolutions, batch norms and poolings of a network call torch directly.
@@ -23,7 +25,7 @@ def use_torch_kernels(network: keras.Model) -> None:
     Args:
         network: The network; its layers are changed in place.
     """
-    for layer in network._flatten_layers():
+    for layer in all_layers(network):
         faster = _FASTER.get(type(layer))
         if faster is not None and getattr(layer, "data_format", "channels_last") == "channels_last":
             layer.__class__ = faster

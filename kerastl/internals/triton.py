@@ -1,4 +1,4 @@
-"""Keeping triton away from TensorFlow."""
+"""Keep triton away from TensorFlow."""
 
 from __future__ import annotations
 

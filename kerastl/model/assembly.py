@@ -1,4 +1,4 @@
-"""From a built backbone to the layers of a classifier."""
+"""Build the layers of a classifier from a backbone."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from kerastl.model.assembly import (
     connect,
     pooling_layer,
 )
-from kerastl.model.cached_fit import CachedFit
+from kerastl.model.cached_model import CachedModel
 from kerastl.model.head import ClassificationHead
 from kerastl.model.labels import label_range
 from kerastl.model.preprocessing import ImagePreprocessing
@@ -32,7 +32,7 @@ from kerastl.prefix import caching
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
-class ImageClassifier(CachedFit):
+class ImageClassifier(CachedModel):
     """A pretrained backbone with a new classification head.
 
     Takes raw pixels 0-255 in RGB order, `(batch, height, width, 3)`, uint8 or
@@ -135,6 +135,8 @@ class ImageClassifier(CachedFit):
         self.can_reload = built.can_reload
         self._block_names = (*(layer.name for layer in block_layers), HEAD)
         self._prefix_cache = caching.PrefixCache()
+        self._running_fit: caching.CachedFit | None = None
+        self.cache_report = "not used: nothing was trained"
         self._variables_of = rates.BlockVariables(
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
         )
@@ -210,11 +212,10 @@ class ImageClassifier(CachedFit):
             optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
 
     def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
-        if self._is_fitting:
+        if self._running_fit is not None:
             fitting.check_can_freeze_within_fit(self.jit_compile)
-            if self._running_prefix is not None:
-                self._running_prefix.stop()
-                self._running_prefix = None
+            if self._running_fit.prefix is not None:
+                self._running_fit.prefix.stop()
         else:
             self.train_function = None  # a compiled step has the old set in it
         for name in names:

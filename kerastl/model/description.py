@@ -1,4 +1,4 @@
-"""What a saved file says of a classifier, and the arguments that rebuild it."""
+"""The config in a saved file, and the arguments that rebuild the classifier from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Keras callback that stops a training whose loss is not finite."""
+"""Stop training when the loss is not finite."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from kerastl.errors import TrainingDivergedError
+from kerastl.internals.tensor_versions import version_of
 
 
 class StopOnNonFiniteLoss(keras.callbacks.Callback):
@@ -80,7 +81,7 @@ def _stamp(variable: Any) -> tuple[int, int] | None:
     """
     if keras.backend.backend() != "torch" or len(variable.shape) < 2:
         return None
-    return id(variable.value), variable.value._version
+    return id(variable.value), version_of(variable.value)
 
 
 def _current_rates(model: Any) -> dict[str, float]:

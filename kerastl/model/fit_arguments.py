@@ -1,4 +1,4 @@
-"""What `ImageClassifier.fit` adds around Keras's own loop."""
+"""Check the arguments of `fit`, and add callbacks, default loss and metrics."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from kerastl.model.divergence import StopOnNonFiniteLoss
 from kerastl.model.labels import check_labels
 from kerastl.model.losses import BY_NAME
 from kerastl.optimizers.rates import last_rates
+from kerastl.prefix.caching import CachedFit
+from kerastl.prefix.running import RunningPrefix
 
 
 class LearningRateLog(keras.callbacks.Callback):
@@ -68,7 +70,9 @@ def resolve_metrics(metrics: Any, task: str, num_classes: int) -> Any:
     ]
 
 
-def checked(model: Any, x: Any, y: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+def checked_arguments(
+    model: Any, x: Any, y: Any, options: Mapping[str, Any]
+) -> tuple[Any, dict[str, Any]]:
     """The arguments of `keras.Model.fit`, once they are known to go together.
 
     Args:
@@ -197,3 +201,19 @@ def check_can_freeze_within_fit(jit_compile: bool) -> None:
             f"torch's is. Received: backend={backend}, jit_compile={jit_compile}. "
             "Call them between two calls of `fit`."
         )
+
+
+def prefix_apart(images: Any, fit: CachedFit | None, jit_compile: bool) -> RunningPrefix | None:
+    """The frozen prefix, where a running `fit` computes it outside the graph; else None.
+
+    Args:
+        images: What the model is called with.
+        fit: The running `fit`, a `CachedFit`, or None.
+        jit_compile: Whether the training step is compiled.
+    """
+    if fit is None or fit.prefix is None or jit_compile or getattr(images, "is_meta", False):
+        return None
+    if getattr(images, "requires_grad", False):  # a callback may ask for the images' gradients
+        return None
+    on_torch = keras.backend.backend() == "torch"
+    return fit.prefix if on_torch and fit.prefix.is_on else None

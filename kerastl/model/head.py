@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
+from kerastl.internals.logits import keep_logits
 from kerastl.internals.precision import at_least_float32
-from kerastl.model.losses import keep_logits
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -80,7 +80,7 @@ class ClassificationHead(keras.layers.Layer):
         if self.temperature != 1.0:
             logits = logits / self.temperature
         # Keras's activations keep the logits on the tensor they return, from
-        # which `kerastl.losses` takes the loss without rounding.
+        # which `kerastl.model.losses` takes the loss without rounding.
         probabilities = keras.activations.get(self.activation)(logits)
         keep_logits(probabilities, logits)
         return probabilities

@@ -1,4 +1,4 @@
-"""Losses taken from the logits behind the model's probabilities.
+"""Losses computed from the logits behind the probabilities.
 
 The model gives probabilities. A cross-entropy of rounded probabilities has no
 gradient where the right class got less than 1e-7; Keras's softmax and sigmoid
@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
+from kerastl.internals.logits import logits_of
 from kerastl.internals.precision import at_least_float32
 
 
@@ -22,7 +23,7 @@ class SparseCategoricalCrossentropy(keras.losses.SparseCategoricalCrossentropy):
     """Cross-entropy with integer labels `(batch,)`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         return _of_logits(keras.losses.SparseCategoricalCrossentropy, self).call(y_true, logits)
@@ -33,7 +34,7 @@ class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
     """Cross-entropy with one-hot labels `(batch, num_classes)`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         return _of_logits(keras.losses.CategoricalCrossentropy, self).call(y_true, logits)
@@ -44,7 +45,7 @@ class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
     """Cross-entropy with labels 0 and 1, `(batch,)` or `(batch, 1)`."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         return _of_logits(keras.losses.BinaryCrossentropy, self).call(y_true, logits)
@@ -77,7 +78,7 @@ class Crossentropy(keras.losses.Loss):
         self.focal = focal
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             logits = ops.log(ops.maximum(y_pred, keras.config.epsilon()))
         precise = at_least_float32(logits.dtype)
@@ -103,7 +104,7 @@ class BinaryFocalCrossentropy(keras.losses.BinaryFocalCrossentropy):
     """Focal loss with labels 0 and 1 (Lin et al., 2017)."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        logits = _logits_of(y_pred)
+        logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
         return _of_logits(keras.losses.BinaryFocalCrossentropy, self).call(y_true, logits)
@@ -173,18 +174,3 @@ BY_NAME: dict[str, type[keras.losses.Loss]] = {
     "categorical_crossentropy": CategoricalCrossentropy,
     "binary_crossentropy": BinaryCrossentropy,
 }
-
-
-# JAX's tracers take no attributes: there, the last probabilities and their logits.
-_last: list[Any] = [None, None]
-
-
-def keep_logits(probabilities: Any, logits: Any) -> None:
-    """Remember the logits behind probabilities, where Keras cannot."""
-    _last[:] = (probabilities, logits) if keras.backend.backend() == "jax" else (None, None)
-
-
-def _logits_of(probabilities: Any) -> Any:
-    if probabilities is not None and probabilities is _last[0]:
-        return _last[1]
-    return getattr(probabilities, "_keras_logits", None)

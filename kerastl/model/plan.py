@@ -1,4 +1,4 @@
-"""What a run would do, per block, before it does it."""
+"""The plan of a run, per block: what trains, and at what rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw pixels to what the backbone was trained on, as a layer of the model."""
+"""Scale raw pixels to the backbone's input range, as a layer of the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what `compile(learning_rate=...)` was given to a rate for each block."""
+"""Turn `compile(learning_rate=...)` into a learning rate for each block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The schedule classes that Keras has not. Kept apart: they import Keras."""
+"""Schedules that Keras does not have. Kept apart: they import Keras."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The frozen prefix as a pure function, computed once per image and kept."""
+"""The frozen blocks at the input side: run fast, and cached once per image."""

@@ -1,4 +1,4 @@
-"""Keras data adapters whose batches hold what passes the boundary in the images' place.
+"""Keras data adapters that yield cached features instead of images.
 
 The order of the images, their weights, the last partial batch and the number
 of steps come from Keras's own adapter or the user's loader, which make batches
@@ -12,9 +12,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import get_data_adapter
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+from kerastl.internals.keras_adapters import DataAdapter, get_data_adapter
 from kerastl.prefix.features import BoundaryFeatures, LabelRows, as_tensor
 from kerastl.prefix.sources import ArraySource, LoaderSource, numbered, numbers_only
 
@@ -113,7 +112,7 @@ class ArrayBatches(_BoundaryAdapter):
     def _converted(self, numbered_batches: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
         for batch in numbered_batches:
             numbers = np.asarray(keras.ops.convert_to_numpy(batch[0]))
-            self._features.before_each_batch()
+            self._features.refresh()
             if self._features.is_on:
                 yield (self._features.of(numbers, self._source.pixels), *batch[1:])
             else:
@@ -168,7 +167,7 @@ class LoaderBatches(_BoundaryAdapter):
         absent = self._source.absent
         for all_numbers in numbers_of_batches:
             numbers = all_numbers[~absent[all_numbers]]
-            self._features.before_each_batch()
+            self._features.refresh()
             if self._is_complete():
                 rows = self._features.rows(numbers)
                 columns = [as_tensor(column) for column in self._labels.get(rows)]
@@ -178,7 +177,7 @@ class LoaderBatches(_BoundaryAdapter):
 
     def _with_features(self, numbers: np.ndarray, batch: Any) -> tuple[Any, ...]:
         images, *columns = _checked(batch, len(numbers))
-        self._features.before_each_batch()
+        self._features.refresh()
         if not self._features.is_on:
             return tuple(_for_backend(value) for value in (images, *columns))
         # An image that is kept goes with the labels that it was read with: both may be random.

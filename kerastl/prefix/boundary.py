@@ -1,4 +1,4 @@
-"""Where the frozen prefix of a classifier ends, and what passes there."""
+"""The boundary: where the frozen prefix of a classifier ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Boundary:
         blocks: Names of the frozen blocks before it, input side first.
         layer: The last layer before it: the last of the blocks, or the pooling
             where the whole backbone is frozen.
-        shapes: Shape of each tensor that passes, without the batch.
+        shapes: Shape of each tensor at the boundary, without the batch.
         dtype: Their type.
         image_shape: Height, width and channels of the model's images.
     """
@@ -35,7 +35,7 @@ class Boundary:
 
     @property
     def bytes_per_image(self) -> int:
-        """Size of what passes for one image."""
+        """Size of the features of one image."""
         values = sum(math.prod(shape) for shape in self.shapes)
         return values * storage_type(self.dtype).itemsize
 

@@ -1,4 +1,4 @@
-"""One `fit` with its frozen prefix computed apart: what is kept, and when it is dropped."""
+"""Replace images by cached features in the arguments of `fit`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 
 from kerastl.blocks.running import layers_before
+from kerastl.internals.keras_adapters import train_validation_split
 from kerastl.prefix.adapters import ArrayBatches, LoaderBatches
 from kerastl.prefix.boundary import Boundary, boundary_of
 from kerastl.prefix.decision import CacheDecision, CacheWishes, Room, decide, views_of
@@ -101,13 +101,13 @@ class PrefixCache:
             self._rows[name] = (store, LabelRows(count), source)
         self._used.add(name)
         store, labels, _ = self._rows[name]
-        features = BoundaryFeatures(
-            prefix.boundary, store, prefix.function, num_images=source.num_images, views=views
-        )
-        if keras.backend.backend() == "torch":
-            features.before_each_batch = prefix.refresh
-        prefix.features.append(features)
+        features = BoundaryFeatures(prefix, store, num_images=source.num_images, views=views)
         return Kept(features, labels)
+
+    def close(self, prefix: RunningPrefix | None) -> None:
+        """End a `fit`: rows that were computed with other weights than at its start go."""
+        if prefix is not None and prefix.changes:
+            self.clear()
 
     def drop_unused(self) -> None:
         """Drop the rows of data that this `fit` does not use."""
@@ -115,7 +115,7 @@ class PrefixCache:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CachedFit:
     """A call of `keras.Model.fit` with the prefix taken out, where that is possible.
 
     Attributes:
@@ -123,9 +123,9 @@ class Prepared:
         y: Its second argument.
         options: The others.
         prefix: The frozen prefix, or None where the first block trains.
+        report: What is kept or why not, one line.
         before: Callbacks that come before the user's.
         after: Callbacks that come after the user's.
-        report: What is kept or why not, one line.
     """
 
     x: Any
@@ -137,27 +137,24 @@ class Prepared:
     after: tuple[keras.callbacks.Callback, ...] = ()
 
 
-def planned(model: Any, x: Any, validation: Any, wishes: CacheWishes, *, epochs: int) -> str:
-    """What `fit` would do, in one line, without doing it."""
-    parts = _decisions(model, x, validation, wishes, wishes.limits.room(), epochs=epochs)
-    return _report(parts)
+@dataclass
+class _Part:
+    """What is done with the training or the validation images."""
+
+    source: ImageSource | None
+    wishes: CacheWishes
+    decision: CacheDecision
 
 
-def _decisions(
-    model: Any, x: Any, validation: Any, wishes: CacheWishes, room: Room, *, epochs: int
-) -> list[CacheDecision]:
-    """What is done with the training images, and with those of the validation if there are any."""
-    boundary, own = boundary_of(model), own_steps(model)
-    parts = [decide(boundary, source_of(x), wishes, room, epochs=epochs, own_steps=own)]
-    if validation is not None:
-        held_out, wishes = _validation_source(validation), _held_out(wishes)
-        parts.append(decide(boundary, held_out, wishes, room, epochs=epochs, own_steps=own))
-    return parts
+def planned_report(model: Any, x: Any, validation: Any, wishes: CacheWishes, *, epochs: int) -> str:
+    """What `fit` would keep, in one line, without doing it."""
+    room = wishes.limits.room()
+    return _report(_parts(model, x, validation, wishes, room, epochs=epochs))
 
 
-def prepare(
+def cached_fit(
     model: Any, x: Any, y: Any, options: Mapping[str, Any], wishes: CacheWishes, cache: PrefixCache
-) -> Prepared:
+) -> CachedFit:
     """Take the frozen prefix out of a call of `fit`.
 
     Args:
@@ -169,43 +166,75 @@ def prepare(
         cache: What the model keeps; brought up to date.
     """
     options = dict(options)
-    held = Room(cache.memory_bytes, cache.disk_bytes)
-    boundary, room = boundary_of(model), wishes.limits.room(held=held)
+    boundary, own = boundary_of(model), own_steps(model)
+    room = wishes.limits.room(held=Room(cache.memory_bytes, cache.disk_bytes))
     epochs = options["epochs"] - options["initial_epoch"]
-    train, validation = source_of(x), options["validation_data"]
-    held_out = _validation_source(validation)
-    parts = _decisions(model, x, validation, wishes, room, epochs=epochs)
-    if wishes.explicit and parts[0].place is None:
-        warnings.warn(f"The cache that was asked for is {parts[0].reason}.", stacklevel=4)
-    if boundary is None or not any(part.place for part in parts):
-        if boundary is None:
-            cache.clear()
-        on_torch = keras.backend.backend() == "torch"
-        apart = boundary is not None and on_torch and not own_steps(model)
-        prefix = RunningPrefix(model, boundary, cache) if apart and boundary else None
-        after = (WatchPrefix(prefix),) if prefix is not None else ()
-        return Prepared(x, y, options, prefix, _report(parts), after=after)
-    prefix = RunningPrefix(model, boundary, cache)
-    cache.open(_key(model, boundary))
-    for number, (source, views) in enumerate(((train, views_of(train, wishes)), (held_out, 1))):
-        if source is None or number >= len(parts) or parts[number].place is None:
+    parts = _parts(model, x, options["validation_data"], wishes, room, epochs=epochs)
+    if wishes.explicit and parts[0].decision.place is None:
+        reason = parts[0].decision.reason
+        warnings.warn(f"The cache that was asked for is {reason}.", stacklevel=4)
+    if boundary is None:
+        cache.clear()
+    is_kept = boundary is not None and any(part.decision.place for part in parts)
+    is_apart = is_kept or (keras.backend.backend() == "torch" and not own)
+    if boundary is None or not is_apart:
+        return CachedFit(x, y, options, None, _report(parts))
+    prefix = RunningPrefix(model, boundary)
+    if is_kept:
+        cache.open(_key(model, boundary))
+        x, y, options = _on_features(x, y, options, parts, prefix, cache)
+        cache.drop_unused()
+    before: tuple[keras.callbacks.Callback, ...] = ()
+    if keras.backend.backend() == "tensorflow":
+        before = (WarnOfLateChanges(variables_before(model, boundary)),)
+    return CachedFit(x, y, options, prefix, _report(parts), before, (WatchPrefix(prefix),))
+
+
+def _parts(
+    model: Any,
+    x: Any,
+    validation: Any,
+    wishes: CacheWishes,
+    room: Room,
+    *,
+    epochs: int,
+) -> list[_Part]:
+    """What is done with the training images, and with the validation images where there are any."""
+    boundary, own = boundary_of(model), own_steps(model)
+    data = [(source_of(x), wishes)]
+    if validation is not None:
+        data.append((_validation_source(validation), _held_out(wishes)))
+    return [
+        _Part(source, wanted, decide(boundary, source, wanted, room, epochs=epochs, own_steps=own))
+        for source, wanted in data
+    ]
+
+
+def _on_features(
+    x: Any,
+    y: Any,
+    options: dict[str, Any],
+    parts: Sequence[_Part],
+    prefix: RunningPrefix,
+    cache: PrefixCache,
+) -> tuple[Any, Any, dict[str, Any]]:
+    """The arguments of `fit` with batches of features wherever that was decided."""
+    for part, is_training in zip(parts, (True, False), strict=False):
+        source, decision = part.source, part.decision
+        if source is None or decision.place is None:
             continue
-        fingerprint = source.fingerprint()
+        views = views_of(source, part.wishes)
         try:
-            kept = cache.features(source, fingerprint, prefix, parts[number], views=views)
+            kept = cache.features(source, source.fingerprint(), prefix, decision, views=views)
         except OSError as error:
-            parts[number] = _without_file(error, wishes)
+            part.decision = _without_file(error, part.wishes)
             continue
-        if number == 0:
+        if is_training:
             x, options = _train_batches(source, x, y, options, kept)
             y = None
         else:
             options = _validation_batches(source, options, kept)
-    cache.drop_unused()
-    before: tuple[keras.callbacks.Callback, ...] = ()
-    if keras.backend.backend() == "tensorflow":
-        before = (WarnOfLateChanges(variables_before(model, boundary)),)
-    return Prepared(x, y, options, prefix, _report(parts), before, (WatchPrefix(prefix),))
+    return x, y, options
 
 
 def _held_out(wishes: CacheWishes) -> CacheWishes:
@@ -299,9 +328,9 @@ def _validation_batches(source: ImageSource, options: dict[str, Any], kept: Kept
     return {**options, "validation_data": batches}
 
 
-def _report(parts: Sequence[CacheDecision]) -> str:
+def _report(parts: Sequence[_Part]) -> str:
     """The decisions on training and validation images as one line."""
-    train, *others = parts
-    if not others or others[0].reason == train.reason:
-        return train.reason
-    return f"{train.reason}; validation {others[0].reason}"
+    train, *others = (part.decision.reason for part in parts)
+    if not others or others[0] == train:
+        return train
+    return f"{train}; validation {others[0]}"

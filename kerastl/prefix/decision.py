@@ -1,4 +1,4 @@
-"""Whether what passes the boundary is kept, where, and why not."""
+"""Decide whether features are cached, where, and say why not."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def decide(
     epochs: int,
     own_steps: Sequence[str] = (),
 ) -> CacheDecision:
-    """Whether to keep what passes the boundary for the images of a source.
+    """Whether to cache the features of the images of a source.
 
     Args:
         boundary: Where the frozen prefix ends.

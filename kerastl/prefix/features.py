@@ -1,4 +1,4 @@
-"""What passes the boundary for numbered images: kept where it is known, computed where not."""
+"""Cached features of numbered images, computed where they are missing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastl.prefix.boundary import Boundary
-from kerastl.prefix.functions import PrefixFunction
+from kerastl.prefix.running import RunningPrefix
 from kerastl.prefix.store import FeatureStore
 
 
@@ -17,47 +16,46 @@ class BoundaryFeatures:
     """The features of one data source at the boundary.
 
     Args:
-        boundary: Where the frozen prefix ends.
+        prefix: The frozen prefix: it computes what is not in the store.
         store: A row per image and view.
-        function: Computes what is not in the store.
         num_images: Images of the source.
-        views: Views of each image that are kept.
-
-    Attributes:
-        view: The view of this epoch.
-        is_on: False once the prefix has changed under a running `fit`: the
-            images themselves are used from then on.
-        before_each_batch: Looks whether the prefix is still the same; it may
-            turn `is_on` off or have the rows forgotten. Call it before a batch
-            is looked up.
+        views: Views of each image that are kept, one per epoch in turns.
     """
 
     def __init__(
-        self,
-        boundary: Boundary,
-        store: FeatureStore,
-        function: PrefixFunction,
-        *,
-        num_images: int,
-        views: int = 1,
+        self, prefix: RunningPrefix, store: FeatureStore, *, num_images: int, views: int = 1
     ) -> None:
-        self.boundary = boundary
-        self.store = store
-        self.view = 0
-        self.views = views
-        self.is_on = True
-        self.before_each_batch: Callable[[], None] = _nothing
-        self._function = function
+        self._prefix = prefix
+        self._store = store
         self._num_images = num_images
+        self._views = views
+        self._changes = prefix.changes
+
+    @property
+    def is_on(self) -> bool:
+        """Whether features are used; if not, the images themselves are, from then on."""
+        return self._prefix.is_on
+
+    def refresh(self) -> None:
+        """Forget every row where weights have changed; for before a batch is looked up.
+
+        Torch looks at each batch, which costs little there; the others at each
+        epoch's start.
+        """
+        if keras.backend.backend() == "torch":
+            self._prefix.refresh()
+        if self._changes != self._prefix.changes:
+            self._changes = self._prefix.changes
+            self._store.clear()
 
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """The store's rows of some images in this epoch's view."""
-        return numbers + self.view * self._num_images
+        return numbers + self._start()
 
     def is_complete(self, absent: np.ndarray) -> bool:
         """Whether every image of this epoch's view is in the store, those aside that are absent."""
-        start = self.view * self._num_images
-        return bool((self.store.known[start : start + self._num_images] | absent).all())
+        start = self._start()
+        return bool((self._store.known[start : start + self._num_images] | absent).all())
 
     def missing(self, numbers: np.ndarray) -> np.ndarray:
         """Which of some images will be computed: those that are not in the store.
@@ -65,18 +63,13 @@ class BoundaryFeatures:
         A compiled function takes all or none: a batch of another size would be
         compiled anew.
         """
-        missing = ~self.store.known[self.rows(numbers)]
+        missing = ~self._store.known[self.rows(numbers)]
         if keras.backend.backend() != "torch" and missing.any():
             missing[:] = True
         return missing
 
-    def restart(self, function: PrefixFunction) -> None:
-        """Forget every row; compute them anew with another function."""
-        self._function = function
-        self.store.clear()
-
     def of(self, numbers: np.ndarray, pixels: Callable[[np.ndarray], Any]) -> dict[str, Any]:
-        """What passes the boundary for some images, as the model takes it.
+        """The features of some images, as the model takes them.
 
         Args:
             numbers: Which images.
@@ -92,15 +85,19 @@ class BoundaryFeatures:
         if missing.any():
             images = pixels(numbers[missing])
             self._check_size(images)
-            values = self._function(images)
-            self.store.put(rows[missing], [as_array(value) for value in values])
+            values = self._prefix.function(images)
+            self._store.put(rows[missing], [as_array(value) for value in values])
             if missing.all():
                 return self._named(values)
-        return self._named([as_tensor(array) for array in self.store.get(rows)])
+        return self._named([as_tensor(array) for array in self._store.get(rows)])
+
+    def _start(self) -> int:
+        """The store's first row of this epoch's view."""
+        return self._prefix.epoch % self._views * self._num_images
 
     def _check_size(self, images: Any) -> None:
         """A pooled vector would fit whatever the size of the images was."""
-        shape, wanted = tuple(images.shape[1:]), self.boundary.image_shape
+        shape, wanted = tuple(images.shape[1:]), self._prefix.boundary.image_shape
         if shape != wanted:
             raise ValueError(
                 f"Images must have the shape {wanted} of the classifier. Received: {shape}. "
@@ -108,11 +105,7 @@ class BoundaryFeatures:
             )
 
     def _named(self, values: Sequence[Any]) -> dict[str, Any]:
-        return {self.boundary.layer: values[0] if len(values) == 1 else list(values)}
-
-
-def _nothing() -> None:
-    pass
+        return {self._prefix.boundary.layer: values[0] if len(values) == 1 else list(values)}
 
 
 def as_array(value: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Batch norm taken into the convolution in front of it, for a network that does not train."""
+"""Fold batch norms into the convolutions before them, for inference."""
 
 from __future__ import annotations
 

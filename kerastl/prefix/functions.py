@@ -1,7 +1,7 @@
 """The frozen prefix as a function of images, on whatever backend Keras runs.
 
-Each function takes pixels `(batch, height, width, 3)` and gives what passes
-the boundary, `(batch, ...)`, one per tensor: torch tensors on the torch
+Each function takes pixels `(batch, height, width, 3)` and returns the features
+at the boundary, `(batch, ...)`, one per tensor: torch tensors on the torch
 backend, NumPy arrays on the others.
 """
 
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from kerastl.blocks.running import as_list, layers_before, run_layers
+from kerastl.internals.tensor_versions import norms, version_of
 from kerastl.prefix.boundary import Boundary
 
 PrefixFunction = Callable[[Any], list[Any]]
@@ -55,15 +56,13 @@ def weights_stamp(variables: Sequence[Any]) -> Any:
     if keras.backend.backend() != "torch":
         return weights_digest(variables)
     # Torch counts changes in place, but for those by `tensor.data`.
-    return [variable.value._version for variable in variables]
+    return [version_of(variable.value) for variable in variables]
 
 
 def weights_sums(variables: Sequence[Any]) -> list[float]:
     """Norms of variables on torch: most changes past its count, such as by `tensor.data`, show."""
     if keras.backend.backend() != "torch":
         return []  # the stamp is of the values there
-    from kerastl.prefix.torch_function import norms
-
     return norms([variable.value for variable in variables])
 
 

@@ -1,4 +1,4 @@
-"""How much memory there is to take, in containers too."""
+"""Available memory, in containers too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be done with the frozen prefix's output, by name; imports neither torch nor Keras."""
+"""The cache modes, by name. Imports neither torch nor Keras."""
 
 from __future__ import annotations
 

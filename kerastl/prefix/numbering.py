@@ -1,4 +1,4 @@
-"""Samples and batches with their numbers. Worker processes import it: no Keras here."""
+"""Number the samples of a data set. Worker processes import it: no Keras here."""
 
 from __future__ import annotations
 

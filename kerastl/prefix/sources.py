@@ -1,4 +1,4 @@
-"""What is known of the data that `fit` got: whether it repeats, and which image is which."""
+"""The images that `fit` was given: how many, which is which, whether they repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of what passed the boundary, in memory or in a memory-mapped file."""
+"""The rows of the cache, in memory or in a memory-mapped file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kerastl.prefix.boundary import Boundary, storage_type
 
 
 class FeatureStore:
-    """What passes a boundary, one row per image and view.
+    """The features at a boundary, one row per image and view.
 
     On disk it is a file without a name: it is gone with the process, however
     that ends, and no later run can take it for its own.
@@ -47,7 +47,7 @@ class FeatureStore:
         return sum(array.nbytes for array in self._arrays)
 
     def put(self, rows: np.ndarray, values: Sequence[np.ndarray]) -> None:
-        """Write rows; `values` has an array `(rows, ...)` per tensor that passes."""
+        """Write rows; `values` has an array `(rows, ...)` per tensor at the boundary."""
         for array, value in zip(self._arrays, values, strict=True):
             array[rows] = value
         self.known[rows] = True

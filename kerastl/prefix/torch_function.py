@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ import torch
 
 from kerastl.blocks.running import as_list, layers_before
 from kerastl.blocks.torch_block import TorchBlock
+from kerastl.internals.tensor_versions import version_of
 from kerastl.prefix.boundary import Boundary
 from kerastl.prefix.folding import folded
 
 
 class TorchPrefix:
-    """Images to what passes the boundary.
+    """Compute the features at the boundary from images.
 
     A torch block runs as a copy with its batch norms folded in, made anew
     where its weights have changed. Under a mixed-precision policy the copy is
@@ -47,7 +48,7 @@ class TorchPrefix:
     def _versions(self) -> tuple[int, ...]:
         """Torch counts changes in place, but for those by `tensor.data`."""
         return tuple(
-            tensor._version
+            version_of(tensor)
             for layer in self._layers
             if isinstance(layer, TorchBlock)
             for tensor in (*layer.module.parameters(), *layer.module.buffers())
@@ -59,12 +60,6 @@ class TorchPrefix:
         if layer.name in self._block_names:
             return lambda values: layer(values, training=False)
         return lambda values: layer(values)
-
-
-def norms(tensors: Sequence[torch.Tensor]) -> list[float]:
-    """The 2-norm of each tensor of floats."""
-    floats = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
-    return torch.stack(torch._foreach_norm(floats)).tolist() if floats else []
 
 
 def numpy_of(tensor: torch.Tensor) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Everything that a stopped run needs to go on as if it had not been stopped.
+"""Checkpoints: save and restore the complete state of a run.
 
 A checkpoint is one safetensors file: tensors, and a JSON header. It holds the
 weights and moving statistics, the seeds of dropout, the optimizer's state by

@@ -1,4 +1,4 @@
-"""Every option of a run, with its default and its help: the one place that has them."""
+"""Every option of a run, with its default and its help, in one place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from kerastl.data.augmentation import FLIPS, PRESETS
 from kerastl.data.sampling import SAMPLINGS
-from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.data.tasks import CLASSIFICATION, TASKS
 from kerastl.errors import unknown_name
 from kerastl.optimizers import schedules
 from kerastl.prefix import modes
@@ -43,8 +43,11 @@ class RunConfig:
     """The options of `kerastl run` and `kerastl plan`; each field carries its own help."""
 
     data: str = _option("digits", "Images to train on: folder:PATH, csv:FILE, tfds:NAME or digits.")
-    multi_label: bool = _option(False, "Any number of classes per image, a sigmoid for each.")
-    regression: bool = _option(False, "Numbers to predict in the classes' place.")
+    task: str = _option(
+        CLASSIFICATION,
+        "What is predicted: one class per image, any number of them, or numbers.",
+        choices=TASKS,
+    )
     backbone: str = _option(
         "bundled:efficientnet_lite0", "Pretrained network; `kerastl backbones` lists all."
     )
@@ -154,13 +157,6 @@ class RunConfig:
     tensorboard: bool = _option(False, "Write scores and rates for TensorBoard into the folder.")
     output: str = _option("kerastl-run", "Folder for the model and the results.")
 
-    @property
-    def task(self) -> str:
-        """What the model predicts, one of `kerastl.data.tasks.TASKS`."""
-        if self.multi_label:
-            return MULTI_LABEL
-        return REGRESSION if self.regression else CLASSIFICATION
-
     def __post_init__(self) -> None:
         for option in fields(self):
             _check(option.name, getattr(self, option.name), option.metadata)
@@ -174,16 +170,14 @@ class RunConfig:
                 "`ema` must be left out with `patience` or `keep_best`, whose scores are not those "
                 f"of the averaged weights. Received: ema={self.ema}. Leave one of them out."
             )
-        if self.multi_label and self.regression:
-            raise ValueError("`multi_label` must be left out with `regression`. Leave one out.")
         if self.calibrate and self.task != CLASSIFICATION:
             raise ValueError(
-                "`calibrate` must be left out with `multi_label` or `regression`: one temperature "
+                f"`calibrate` must be left out with the task {self.task}: one temperature "
                 "is for images of one class each. Received: calibrate=True."
             )
         if self.class_weight and self.task != CLASSIFICATION:
             raise ValueError(
-                "`class_weight` must be left out with `multi_label` or `regression`, where an "
+                f"`class_weight` must be left out with the task {self.task}, where an "
                 f"image is not of one class. Received: class_weight={self.class_weight!r}."
             )
         for overrides in self.phase:

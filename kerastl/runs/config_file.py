@@ -1,4 +1,4 @@
-"""The TOML file that repeats a run, and how the command line wins over it."""
+"""Read and write the options of a run as TOML."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import tomli_w
 
+from kerastl.data.tasks import MULTI_LABEL, REGRESSION
 from kerastl.errors import unknown_name
 from kerastl.runs.config import PHASE_OPTIONS, RunConfig
 
@@ -116,6 +117,7 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
             f"{version}, from a newer kerastl. Run `pip install --upgrade kerastl`."
         )
     hints = typing.get_type_hints(RunConfig)
+    values = _with_task(values)
     for name in values:
         if name not in hints:
             raise unknown_name(
@@ -127,6 +129,14 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
         typed["phase"] = _phases(phases, hints, path)
     RunConfig(**typed)
     return typed
+
+
+def _with_task(values: dict[str, Any]) -> dict[str, Any]:
+    """The options with the task by its name, which was two options in kerastl 0.1."""
+    old = {"multi_label": MULTI_LABEL, "regression": REGRESSION}
+    tasks = [task for name, task in old.items() if values.get(name) is True]
+    kept = {name: value for name, value in values.items() if name not in old}
+    return {**kept, "task": tasks[0]} if tasks else kept
 
 
 def _no_toml(path: Path, error: Exception) -> ValueError:

@@ -1,4 +1,4 @@
-"""Ctrl-C, also where it reaches a worker process before it reaches this one."""
+"""Notice Ctrl-C, also where a worker process gets it first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which blocks a run trains and at what rates: the rule of thumb, as pure functions."""
+"""Choose which blocks a run trains and at what rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from kerastl.blocks.block import HEAD
+from kerastl.blocks.block import HEAD, unknown_block
 from kerastl.errors import unknown_name
 from kerastl.optimizers.schedules import layerwise_decay
 
@@ -166,9 +166,7 @@ def _by_images(images: int, num_classes: int) -> tuple[str, str]:
 
 def _frozen_through(block: str, backbone: Sequence[str], *, name: str) -> int:
     if block not in backbone:
-        raise unknown_name(
-            "block", block, backbone, how_to_list=f"Blocks before the head: {', '.join(backbone)}."
-        )
+        raise unknown_block(block, backbone, listing="Blocks before the head")
     count = backbone.index(block) + 1
     if name == "full" or (name == "feature-extraction" and count < len(backbone)):
         raise ValueError(
@@ -193,7 +191,7 @@ def _check_block_rates(
     trained = [block for block in blocks if block not in frozen]
     for block, rate in block_rate.items():
         if block not in blocks:
-            raise unknown_name("block", block, blocks, how_to_list=f"Blocks: {', '.join(blocks)}.")
+            raise unknown_block(block, blocks)
         if block in frozen:
             raise ValueError(
                 f"`block_rate` must name trained blocks. Received: {block}={rate}, but {block} is "

@@ -1,1 +1,1 @@
-"""A torch network as a graph of `keras.ops`, for the backends that are not torch."""
+"""Run torch modules with `keras.ops`, on JAX and TensorFlow."""

@@ -1,4 +1,4 @@
-"""What the operations of one call of a block share."""
+"""The state that all operations of one call of a block share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tensors that stand in another order than torch sees them.
+"""Tensors whose axes stand in another order than torch sees.
 
 Torch's images are `(batch, channels, height, width)`. Convolutions on JAX and
 TensorFlow are fast on `(batch, height, width, channels)`. So a value keeps its

@@ -1,4 +1,4 @@
-"""What each `torch.nn` module is in `keras.ops`: its settings given to an operation."""
+"""Convert each `torch.nn` module: its settings become arguments of an operation."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kerastl.blocks.bridge.ops import (
     pooling,
     shapes,
 )
+from kerastl.internals.torch_modules import has_one_embedding_size
 
 ModuleOperation = Callable[..., Any]
 
@@ -130,7 +131,7 @@ def multi_head_attention(
     **options: Any,
 ) -> tuple[Value, None]:
     """`nn.MultiheadAttention`; the attention itself is not given back."""
-    if not module._qkv_same_embed_dim or module.bias_k is not None or module.add_zero_attn:
+    if not has_one_embedding_size(module) or module.bias_k is not None or module.add_zero_attn:
         raise NotImplementedError("MultiheadAttention with kdim, vdim, bias_kv or add_zero_attn")
     if any(options.get(name) is not None for name in ("attn_mask", "key_padding_mask")):
         raise NotImplementedError("MultiheadAttention with a mask")

@@ -1,4 +1,4 @@
-"""The conversion table: what a torch operation or module is in `keras.ops`.
+"""The conversion table: the `keras.ops` counterpart of each torch operation and module.
 
 A new operation is one entry here and one row of `tests/other_backends/test_operations.py`.
 """

@@ -1,1 +1,1 @@
-"""The same training on several backends, one process each, and how far apart they are."""
+"""Train the same model on several backends and compare the numbers."""

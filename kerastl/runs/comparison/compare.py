@@ -1,4 +1,4 @@
-"""Running the backends one after the other and putting their numbers side by side."""
+"""Run the backends one after the other and compare their numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one backend measured, and how far it is from another. Imports no Keras."""
+"""The numbers of one backend, and their distance from another. Imports no Keras."""
 
 from __future__ import annotations
 

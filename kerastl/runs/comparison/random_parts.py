@@ -1,4 +1,4 @@
-"""What is drawn at random within a network: dropout and stochastic depth."""
+"""Switch dropout and stochastic depth off, for a comparison."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import keras
 
 from kerastl.blocks.keras_block import KerasBlock
 from kerastl.blocks.torch_block import TorchBlock
+from kerastl.internals.keras_graph import all_layers
 
 
 def switch_off(model: Any) -> None:
@@ -25,7 +26,7 @@ def switch_off(model: Any) -> None:
         if isinstance(layer, TorchBlock):
             _switch_off_torch(layer.module)
         elif isinstance(layer, KerasBlock):
-            for inner in layer.network._flatten_layers():
+            for inner in all_layers(layer.network):
                 if isinstance(inner, keras.layers.Dropout):
                     inner.rate = 0.0
                 elif hasattr(inner, "drop_path_rate"):  # ConvNeXt's stochastic depth

@@ -1,4 +1,4 @@
-"""What a run did, as a page to look at and as a model card, in the run's folder."""
+"""The report and the model card of a run, in its folder."""
 
 from kerastl.runs.report.writing import remove_report, write_report
 

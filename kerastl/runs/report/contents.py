@@ -1,4 +1,4 @@
-"""What a report says, gathered from a model, its data and its results."""
+"""Gather the contents of a report from a model, its data and its results."""
 
 from __future__ import annotations
 

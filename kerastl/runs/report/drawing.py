@@ -1,4 +1,4 @@
-"""A matplotlib figure as inline SVG whose colours are the page's own."""
+"""Turn matplotlib figures into inline SVG in the colours of the page."""
 
 from __future__ import annotations
 

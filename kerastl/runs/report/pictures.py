@@ -1,4 +1,4 @@
-"""Images as they stand in the page: small, and part of it."""
+"""Embed small images in the page."""
 
 from __future__ import annotations
 

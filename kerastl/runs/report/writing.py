@@ -1,4 +1,4 @@
-"""The report and the model card, written into the run's folder."""
+"""Write the report and the model card into the run's folder."""
 
 from __future__ import annotations
 

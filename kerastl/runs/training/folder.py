@@ -1,4 +1,4 @@
-"""The folder of a run: whether it can take one, and whether there is room."""
+"""Check that an output folder can take a run, and that the disk has room."""
 
 from __future__ import annotations
 

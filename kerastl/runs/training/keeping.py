@@ -1,4 +1,4 @@
-"""Keras callbacks that keep what a run has reached: model, history, checkpoint, best weights."""
+"""Callbacks that keep model, history, checkpoint and best weights."""
 
 from __future__ import annotations
 
@@ -153,21 +153,6 @@ class KeepEpochs(keras.callbacks.Callback):
     def remove_checkpoint(self) -> None:
         """Remove it: the run is complete."""
         (self._folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-
-
-class OrderOfEpoch(keras.callbacks.Callback):
-    """Draws the images of each epoch in the order of its number, whatever was drawn before.
-
-    Args:
-        data: The images.
-    """
-
-    def __init__(self, data: Any) -> None:
-        super().__init__()
-        self._data = data
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._data.set_epoch(epoch)
 
 
 class GoOnFrom(keras.callbacks.Callback):

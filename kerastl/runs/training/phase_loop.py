@@ -1,4 +1,4 @@
-"""The phases of a run, one `fit` after the other, from the start or from a checkpoint."""
+"""Train the phases of a run one after the other, from the start or a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase
 from kerastl.runs.training.folder import held_files, remove_if_empty
-from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs, OrderOfEpoch
+from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs
 from kerastl.runs.training.preparing import PreparedRun, begin_phase, phase_lines
 from kerastl.runs.training.tensorboard import TensorBoardLog
 
@@ -117,8 +117,9 @@ class Training:
         for line in phase_lines(phase):
             shown.echo(line)
         finished = len(keep.epochs)
+        data.set_epoch(finished)  # `fit` draws this order first, and then one after the other
         watchers = [keep.best] if keep.best else []
-        watchers += [keep, OrderOfEpoch(data), *shown.watchers(config.batch_size)]
+        watchers += [keep, *shown.watchers(config.batch_size)]
         if config.tensorboard:
             watchers.append(TensorBoardLog(self._folder, finished=finished))
         if self._resume is not None:

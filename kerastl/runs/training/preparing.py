@@ -1,4 +1,4 @@
-"""What is settled before the first step: data, model, strategy, rates."""
+"""Prepare a run: data, model, strategy, rates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
 from kerastl.backbones import registry
 from kerastl.backbones.base import Resizing
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
-from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.data.tasks import CLASSIFICATION
+from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.model.classifier import ImageClassifier
 from kerastl.model.losses import Accuracy, loss_of
 from kerastl.optimizers import schedules
@@ -129,7 +129,7 @@ def phase_lines(phase: Phase) -> list[str]:
 
 def planned_cache(prepared: PreparedRun, number: int = 0) -> str:
     """What a phase would keep of the frozen blocks' output, or why not; it has begun."""
-    return caching.planned(
+    return caching.planned_report(
         prepared.model,
         prepared.data.train,
         prepared.data.validation,
@@ -142,8 +142,7 @@ def load_images(config: RunConfig, model: Any) -> Any:
     """The images that the options name, as the model wants them, and nothing changed at random."""
     as_they_are = replace(
         config,
-        multi_label=model.task == MULTI_LABEL,
-        regression=model.task == REGRESSION,
+        task=model.task,
         augment="none",
         mixup=None,
         cutmix=None,
@@ -169,9 +168,7 @@ def _seed(seed: int) -> None:
     if keras.backend.backend() != "torch":
         keras.utils.set_random_seed(seed)
         return
-    # `set_random_seed` imports TensorFlow where it is installed: seconds, and threads that
-    # keep worker processes from being forked. This is what it does besides.
-    global_state.set_global_attribute("global_seed_generator", None)
+    forget_seed_generator()
     random.seed(seed)
     np.random.seed(seed)
 

@@ -1,4 +1,4 @@
-"""How a run shows that it is going on: a bar, a line per epoch, JSON lines, or nothing."""
+"""Show progress: a bar, a line per epoch, JSON lines, or nothing."""
 
 from __future__ import annotations
 

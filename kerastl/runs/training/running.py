@@ -1,4 +1,4 @@
-"""From the first step to the results in the folder."""
+"""Train, test, and write the results of a run."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What torch's operations are in `keras.ops`, one module per kind."""
+"""Torch's operations written with `keras.ops`, one module per kind."""

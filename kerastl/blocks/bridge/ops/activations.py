@@ -1,4 +1,4 @@
-"""Elementwise functions, arithmetic, softmax and what is random."""
+"""Activations, arithmetic, softmax, dropout and stochastic depth."""
 
 from __future__ import annotations
 

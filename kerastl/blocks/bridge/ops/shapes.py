@@ -1,4 +1,4 @@
-"""Shapes: reading, changing, cutting and joining."""
+"""Read, change, slice and concatenate shapes."""
 
 from __future__ import annotations
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from kerastl.blocks.running import layers_after, run_layers
 from kerastl.internals.compiled_steps import CompiledPerShape
+from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
 from kerastl.model import fit_arguments
 from kerastl.model.labels import check_batch_labels
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheLimits, CacheWishes
-from kerastl.prefix.running import takes_apart
 from kerastl.prefix.sources import single
 
 
-class CachedFit(CompiledPerShape):
+class CachedModel(TakesLayerOutputs, CompiledPerShape):
     """A Keras model of one input, in blocks, whose `fit` computes its frozen prefix apart.
 
     Attributes:
@@ -25,11 +25,10 @@ class CachedFit(CompiledPerShape):
 
     num_classes: int
     task: str
+    cache_report: str
     _allowed_labels: Any = None
     _prefix_cache: caching.PrefixCache
-    _running_prefix: Any = None
-    _is_fitting = False
-    cache_report = "not used: nothing was trained"
+    _running_fit: caching.CachedFit | None
 
     def fit(
         self,
@@ -96,19 +95,20 @@ class CachedFit(CompiledPerShape):
             "validation_batch_size": validation_batch_size,
             "validation_freq": validation_freq,
         }
-        self._assert_compile_called("fit")
+        check_compiled(self, "fit")
         rates.ready_for_fit(self)
         wishes = CacheWishes.checked(cache, cache_views, cache_limits)
-        x, options = fit_arguments.checked(self, x, y, given)
-        prepared = caching.prepare(self, x, y, options, wishes, self._prefix_cache)
-        self.cache_report = prepared.report
-        own = fit_arguments.own_callbacks(x, before=prepared.before, after=prepared.after)
-        self._is_fitting, self._running_prefix = True, prepared.prefix
+        x, options = fit_arguments.checked_arguments(self, x, y, given)
+        fit = caching.cached_fit(self, x, y, options, wishes, self._prefix_cache)
+        self.cache_report = fit.report
+        own = fit_arguments.own_callbacks(x, before=fit.before, after=fit.after)
+        self._running_fit = fit
         try:
             with fit_arguments.with_callbacks(self, callbacks, *own) as listed:
-                return super().fit(prepared.x, prepared.y, callbacks=listed, **prepared.options)
+                return super().fit(fit.x, fit.y, callbacks=listed, **fit.options)
         finally:
-            self._is_fitting, self._running_prefix = False, None
+            self._running_fit = None
+            self._prefix_cache.close(fit.prefix)
 
     def clear_cache(self) -> None:
         """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""
@@ -119,17 +119,13 @@ class CachedFit(CompiledPerShape):
         images = single(inputs)
         if isinstance(images, Mapping):
             ((name, values),) = images.items()
-        elif takes_apart(images, self._running_prefix, jit_compile=self.jit_compile):
-            name = self._running_prefix.boundary.layer
-            outputs = self._running_prefix.function(images)
+        elif prefix := fit_arguments.prefix_apart(images, self._running_fit, self.jit_compile):
+            name = prefix.boundary.layer
+            outputs = prefix.function(images)
             values = outputs[0] if len(outputs) == 1 else outputs
         else:
             return super().call(inputs, training=training, mask=mask)
         return run_layers(self, layers_after(self, name), values, training=training)
-
-    def _assert_input_compatibility(self, *args: Any) -> None:
-        if not isinstance(single(args[0]), Mapping):
-            super()._assert_input_compatibility(*args)
 
     def compute_loss(
         self,
