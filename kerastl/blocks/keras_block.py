@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from kerastl.backbones.base import BackbonePart
+from kerastl.blocks.copying import part_and_options, with_part
 
 
 class KerasBlock(keras.layers.Layer):
@@ -29,6 +30,20 @@ class KerasBlock(keras.layers.Layer):
 
             use_torch_kernels(self.network)
         self.built = True
+
+    def copied_part(self) -> BackbonePart:
+        """The network as it is now, with a copy of its weights."""
+        network = keras.models.clone_model(self.network)
+        network.set_weights(self.network.get_weights())
+        return BackbonePart(self.name, network)
+
+    def get_config(self) -> dict[str, Any]:
+        return with_part(super().get_config(), self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KerasBlock:
+        part, options = part_and_options(config)
+        return cls(part, **options)
 
     def layer_counts(self) -> Counter[str]:
         """How many layers of each type the block holds."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,6 +15,7 @@ import torch
 from torch import nn
 
 from kerastl.backbones.base import BackbonePart
+from kerastl.blocks.copying import part_and_options, with_part
 from kerastl.blocks.named_variables import flat_name, load_named, save_named
 from kerastl.internals.torch_modules import holds_own_tensor, set_buffer
 
@@ -59,6 +62,10 @@ class TorchBlock(keras.layers.Layer):
     def named_variables(self) -> dict[str, Any]:
         """Keras variable by the parameter's or buffer's qualified torch name."""
         return dict(self._shared)
+
+    def copied_part(self) -> BackbonePart:
+        """The network as it is now, with a copy of its weights."""
+        return replace(self.part, network=copy.deepcopy(self._module))
 
     def layer_counts(self) -> Counter[str]:
         """How many modules of each type the block holds, containers aside."""
@@ -152,6 +159,14 @@ class TorchBlock(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         load_named(self._shared, store, block=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        return with_part(super().get_config(), self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TorchBlock:
+        part, options = part_and_options(config)
+        return cls(part, **options)
 
     def _forward(self, images: torch.Tensor) -> Any:
         try:

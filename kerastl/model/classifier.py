@@ -44,8 +44,9 @@ class ImageClassifier(CachedModel):
 
     Args:
         backbone: A spec such as "torchvision:resnet18" (`kerastl backbones`
-            lists all), a `torch.nn.Module`, or a built `Backbone`, which brings
-            its own weights and image size.
+            lists all), a `torch.nn.Module`, which is copied and never changed,
+            or a built `Backbone`, which brings its own weights and image size
+            and serves one classifier.
         num_classes: Number of classes; 1 for a single probability.
         weights: "default", the name of published weights, a local file, or
             None for random weights.
@@ -320,7 +321,10 @@ class ImageClassifier(CachedModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ImageClassifier:
-        """The classifier that a file describes, with random weights."""
+        """The classifier that a file describes, with random weights.
+
+        A backbone that only a torch module can give has that module's weights.
+        """
         arguments, frozen = description.arguments_from(config)
         model = cls(**arguments)
         if frozen:
