@@ -1,11 +1,16 @@
-"""Settings of every test: the torch backend, two threads, and what several tests share."""
+"""Settings of every test: the torch backend, one thread, and what several tests share."""
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
+# One thread for each process, those that tests start included: `pytest-xdist` fills the cores,
+# and two teams of threads on the same cores wait for each other at every small operation.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -16,9 +21,23 @@ from kerastl.runs.config import RunConfig
 # These run in processes of their own, started by test_other_backends.py.
 collect_ignore = ["other_backends", "in_float64"] if os.environ["KERAS_BACKEND"] == "torch" else []
 
-torch.set_num_threads(2)
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 SHARED_WEIGHTS = Path(__file__).resolve().parents[2] / "shared" / "weights"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def models_are_freed():
+    """Free what the tests before this file have left.
+
+    A Keras model is a ring of layers and tensors, which only a full collection frees. Python
+    makes one when it has seen many new objects, and a model is few objects and much memory.
+    What the libraries made at import is left out of it: a collection then takes no time.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def start_tests(backend, marker, *, folder="other_backends", only=""):
     selected = ["-m", marker, "-k", only, str(HERE / folder)]
     precise = {"JAX_ENABLE_X64": "1"} if folder == "in_float64" else {}
     return subprocess.Popen(
-        [sys.executable, "-m", "pytest", "-q", "-rA", *selected],
+        [sys.executable, "-m", "pytest", "-q", "-rA", "-n", "0", *selected],
         env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **precise},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

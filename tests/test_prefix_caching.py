@@ -47,6 +47,46 @@ def test_history_with_the_cache_is_the_history_without(computed, cache, through,
     assert {"memory": "in memory", "disk": "on disk"}[cache] in cached.cache_report
 
 
+def test_keras_adapter_hears_of_each_epoch(monkeypatch):
+    """From Keras 3.16 on it shuffles by the number of epochs that have ended."""
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+    heard = []
+    for hook in ("on_epoch_begin", "on_epoch_end"):
+        original = getattr(ArrayDataAdapter, hook)
+
+        def hearing(self, hook=hook, original=original):
+            heard.append(hook)
+            original(self)
+
+        monkeypatch.setattr(ArrayDataAdapter, hook, hearing)
+    by_cache = {}
+    for cache in (False, "memory"):
+        heard.clear()
+        train(classifier(spec="torchvision:squeezenet1_1", through="stage1"), cache=cache)
+        by_cache[cache] = heard.copy()
+    assert by_cache["memory"] == by_cache[False]
+    assert heard.count("on_epoch_end") >= 3
+
+
+def test_cached_batches_come_in_another_order_in_each_epoch():
+    epochs = []
+    model = classifier(spec="torchvision:squeezenet1_1", through="stage1")
+    original = model.get_layer("head").call
+
+    def seen(features, **kwargs):
+        epochs.append(keras.ops.convert_to_numpy(features).sum(axis=1))
+        return original(features, **kwargs)
+
+    model.freeze()
+    model.get_layer("head").call = seen
+    train(model, cache="memory", epochs=3, batch_size=22)
+    first, second, third = epochs[-3:]
+    np.testing.assert_allclose(np.sort(first), np.sort(second), rtol=1e-5)
+    assert not np.allclose(first, second)
+    assert not np.allclose(second, third)
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import torch
+from kerastl.torch_optimizers import follow_layout, fuse_updates
 
 import kerastl
-from kerastl.internals.fused_updates import follow_layout, fuse_updates
 
 SHAPES = [(8, 3, 3, 3), (8,), (4, 8, 1, 1), (5, 4), ()]
 

@@ -73,14 +73,16 @@ def fit_with(best, scores, **options):
     ],
 )
 def test_the_best_epochs_weights_come_back(mode, patience, scores, kept, epochs):
-    best = BestEpoch("score", mode, patience=patience)
+    best = BestEpoch("score", mode=mode, patience=patience)
     assert fit_with(best, scores) == (kept, epochs)
 
 
 def test_early_stopping_goes_on_with_what_it_remembers():
-    first = BestEpoch("score", "max", patience=3)
+    first = BestEpoch("score", mode="max", patience=3)
     fit_with(first, [5, 1])
-    second = BestEpoch("score", "max", patience=3, memory=first.memory, weights=first.best_weights)
+    second = BestEpoch(
+        "score", mode="max", patience=3, memory=first.memory, weights=first.best_weights
+    )
     # One epoch without a better score was before, so two more end it.
     kept, epochs = fit_with(second, [5, 1, 4, 4, 4], initial_epoch=2)
     assert (kept, epochs) == (0, 2)
@@ -88,7 +90,39 @@ def test_early_stopping_goes_on_with_what_it_remembers():
 
 def test_an_unknown_score_is_named_with_those_that_there_are():
     with pytest.raises(ValueError, match=r"`keep_best` must be a score.*There are: loss, score"):
-        fit_with(BestEpoch("val_acuracy", "max"), [1])
+        fit_with(BestEpoch("val_acuracy"), [1])
+
+
+@pytest.mark.parametrize("score", ["learning_rate/head", "acuracy"])
+def test_a_rate_is_no_score(score):
+    with pytest.raises(ValueError, match=r"`keep_best` must be a score.*There are: accuracy"):
+        BestEpoch(score).on_epoch_end(0, {"learning_rate/head": 0.1, "val_accuracy": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("score", "larger_is_better"),
+    [
+        ("loss", False),
+        ("val_loss", False),
+        ("accuracy", True),
+        ("pr_auc", True),
+        ("val_pr_auc", True),
+        ("mean_absolute_error", False),
+        ("val_r2_score", True),
+    ],
+)
+def test_keras_knows_which_of_two_scores_is_better(score, larger_is_better):
+    model = small_model()
+    auc = keras.metrics.AUC(curve="PR", name="pr_auc")
+    model.compile("sgd", "mse", metrics=["accuracy", "mean_absolute_error", "r2_score", auc])
+    # Built: the metrics of names are made with the first batch.
+    model.evaluate(X, np.clip(Y, 0, 1), verbose=0)
+    best = BestEpoch(score)
+    best.set_model(model)
+    best.on_train_begin()
+    for epoch, value in enumerate([2.0, 1.0]):
+        best.on_epoch_end(epoch, {score: value})
+    assert best.best == (2.0 if larger_is_better else 1.0)
 
 
 def test_json_lines_are_json():

@@ -13,10 +13,11 @@ import torch
 from torch import nn
 
 from kerastl.backbones.base import BackbonePart
+from kerastl.blocks.batch_norm import TRAIN, torch_norms
 from kerastl.blocks.bridge.call import Call
 from kerastl.blocks.bridge.graph import BridgedGraph
 from kerastl.blocks.bridge.layouts import Value, image, plain
-from kerastl.blocks.copying import part_and_options, with_part
+from kerastl.blocks.copying import config_with_part, copied_block
 from kerastl.blocks.named_variables import flat_name, load_named, save_named
 from kerastl.errors import ConversionError, reason_of
 
@@ -32,11 +33,18 @@ class TorchBlock(keras.layers.Layer):
     any optimizer moves between backends with them.
 
     A layer with `trainable=False` runs in inference mode whatever `training`
-    says. Under a mixed-precision policy convolutions and matrix products
+    says. With `batch_norm="frozen"` its batch norms alone do so while it
+    trains. Under a mixed-precision policy convolutions and matrix products
     compute in the policy's type, norms and softmax in float32.
 
     Args:
         part: Name, module and axis order of the block.
+
+    Attributes:
+        batch_norm: What its batch norms do while it trains: see
+            `kerastl.blocks.batch_norm`.
+        has_moving_statistics: Whether it has batch norms, or others with
+            running statistics.
 
     Raises:
         ConversionError: If the module has an operation without a counterpart.
@@ -47,6 +55,8 @@ class TorchBlock(keras.layers.Layer):
         self._input_layout = part.input_layout
         self._output_layout = part.output_layout
         self._counts = _module_counts(part.network)
+        self.has_moving_statistics = bool(torch_norms(part.network))
+        self.batch_norm = TRAIN
         self.stochastic = True
         self._image_shape: tuple[int | None, ...] | None = None
         self.seed_generator = keras.random.SeedGenerator()
@@ -78,11 +88,13 @@ class TorchBlock(keras.layers.Layer):
         return Counter(self._counts)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        training = bool(training) and self.trainable
         call = Call(
-            bool(training) and self.trainable,
+            training,
             self.seed_generator,
             self.compute_dtype,
             self.stochastic,
+            training and self.batch_norm == TRAIN,
         )
         values = {
             name: Value(variable.value, tuple(range(len(variable.shape))), variable)
@@ -128,12 +140,12 @@ class TorchBlock(keras.layers.Layer):
         load_named(self._named, store, block=self.name)
 
     def get_config(self) -> dict[str, Any]:
-        return with_part(super().get_config(), self)
+        return config_with_part(super().get_config(), self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TorchBlock:
-        part, options = part_and_options(config)
-        return cls(part, **options)
+        layer: TorchBlock = copied_block(cls, config)
+        return layer
 
 
 def _variables(module: nn.Module, dtype: str) -> dict[str, keras.Variable]:

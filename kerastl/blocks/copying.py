@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from kerastl.backbones.base import BackbonePart
 from kerastl.internals.live import Live, target_of
 
 
-def with_part(config: dict[str, Any], layer: Any) -> dict[str, Any]:
+def config_with_part(config: dict[str, Any], layer: Any) -> dict[str, Any]:
     """The configuration of a block's layer, with what its network can be copied from."""
-    return {**config, "part": Live(f"the network of block {layer.name}", layer)}
+    part = Live(f"the network of block {layer.name}", layer)
+    return {**config, "part": part, "batch_norm": layer.batch_norm}
 
 
-def part_and_options(config: dict[str, Any]) -> tuple[BackbonePart, dict[str, Any]]:
-    """A copy of the network that a configuration stands for, and the layer's other arguments.
+def copied_block(kind: type, config: dict[str, Any]) -> Any:
+    """A layer of a class, with a copy of the network that its configuration stands for.
 
     Raises:
         ValueError: If the configuration comes from a file.
     """
     options = dict(config)
-    layer = target_of(options.pop("part"))
-    if layer is None:
+    original = target_of(options.pop("part"))
+    name, mode = options.pop("name"), options.pop("batch_norm")
+    if original is None:
         raise ValueError(
-            f"Block {options['name']!r} must be saved within its ImageClassifier. Received: a file "
-            "of another model that has it. Save the ImageClassifier, or the weights alone."
+            f"Block {name!r} must be saved within its ImageClassifier. Received: a file of another "
+            "model that has it. Save the ImageClassifier, or the weights alone."
         )
-    del options["name"]
-    part: BackbonePart = layer.copied_part()
-    return part, options
+    layer = kind(original.copied_part(), **options)
+    layer.batch_norm = mode
+    return layer

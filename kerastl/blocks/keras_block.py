@@ -8,7 +8,9 @@ from typing import Any
 import keras
 
 from kerastl.backbones.base import BackbonePart
-from kerastl.blocks.copying import part_and_options, with_part
+from kerastl.blocks.batch_norm import FROZEN, TRAIN
+from kerastl.blocks.copying import config_with_part, copied_block
+from kerastl.internals.keras_norms import layers_with_statistics, set_keeps_statistics
 
 
 class KerasBlock(keras.layers.Layer):
@@ -16,7 +18,8 @@ class KerasBlock(keras.layers.Layer):
 
     A layer with `trainable=False` runs in inference mode whatever `training`
     says. Marking alone is not enough: Keras's dropout inside a layer that does
-    not train still fires under `training=True`.
+    not train still fires under `training=True`. With `batch_norm="frozen"` its
+    batch norms alone run in inference mode while it trains.
 
     Args:
         part: Name of the block and its `keras.Model`.
@@ -29,6 +32,7 @@ class KerasBlock(keras.layers.Layer):
             from kerastl.internals.torch_kernels import use_torch_kernels
 
             use_torch_kernels(self.network)
+        self._batch_norm = TRAIN
         self.built = True
 
     def copied_part(self) -> BackbonePart:
@@ -38,12 +42,28 @@ class KerasBlock(keras.layers.Layer):
         return BackbonePart(self.name, network)
 
     def get_config(self) -> dict[str, Any]:
-        return with_part(super().get_config(), self)
+        return config_with_part(super().get_config(), self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> KerasBlock:
-        part, options = part_and_options(config)
-        return cls(part, **options)
+        layer: KerasBlock = copied_block(cls, config)
+        return layer
+
+    @property
+    def has_moving_statistics(self) -> bool:
+        """Whether the block has batch norms, or others with moving statistics."""
+        return bool(layers_with_statistics(self.network))
+
+    @property
+    def batch_norm(self) -> str:
+        """What its batch norms do while it trains: see `kerastl.blocks.batch_norm`."""
+        return self._batch_norm
+
+    @batch_norm.setter
+    def batch_norm(self, mode: str) -> None:
+        self._batch_norm = mode
+        for layer in layers_with_statistics(self.network):
+            set_keeps_statistics(layer, mode == FROZEN)
 
     def layer_counts(self) -> Counter[str]:
         """How many layers of each type the block holds."""

@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from kerastl.backbones.base import BackbonePart
-from kerastl.blocks.copying import part_and_options, with_part
+from kerastl.blocks.batch_norm import FROZEN, TRAIN, freeze_statistics, torch_norms
+from kerastl.blocks.copying import config_with_part, copied_block
 from kerastl.blocks.named_variables import flat_name, load_named, save_named
 from kerastl.internals.torch_modules import holds_own_tensor, set_buffer
 
@@ -29,8 +30,9 @@ class TorchBlock(keras.layers.Layer):
 
     A layer with `trainable=False` runs in inference mode whatever `training`
     says: batch norm uses and keeps its moving statistics, dropout and
-    stochastic depth are off. Under a mixed-precision policy the module runs
-    in torch's autocast, its variables in float32.
+    stochastic depth are off. With `batch_norm="frozen"` its batch norms alone
+    do so while it trains. Under a mixed-precision policy the module runs in
+    torch's autocast, its variables in float32.
 
     Args:
         part: Name, module and axis order of the block.
@@ -51,13 +53,30 @@ class TorchBlock(keras.layers.Layer):
         # its parameters a second time.
         object.__setattr__(self, "_module", module)
         object.__setattr__(self, "_shared", _share(module))
+        object.__setattr__(self, "_norms", torch_norms(module))
         self.torch_variables = list(self._shared.values())
+        self._batch_norm = TRAIN
         self.built = True
 
     @property
     def module(self) -> nn.Module:
         """The torch module that this layer runs."""
         return self._module
+
+    @property
+    def has_moving_statistics(self) -> bool:
+        """Whether the block has batch norms, or others with running statistics."""
+        return bool(self._norms)
+
+    @property
+    def batch_norm(self) -> str:
+        """What its batch norms do while it trains: see `kerastl.blocks.batch_norm`."""
+        return self._batch_norm
+
+    @batch_norm.setter
+    def batch_norm(self, mode: str) -> None:
+        self._batch_norm = mode
+        self._module.train(False)  # the next call in training mode gives each module its own
 
     def named_variables(self) -> dict[str, Any]:
         """Keras variable by the parameter's or buffer's qualified torch name."""
@@ -79,6 +98,8 @@ class TorchBlock(keras.layers.Layer):
         training = bool(training) and self.trainable
         if self._module.training != training:
             self._module.train(training)
+        if training and self._batch_norm == FROZEN:
+            freeze_statistics(self._norms)
         images = self._images(inputs)
         with self._autocast(images):
             if self._runs_on_own_tensors():
@@ -161,12 +182,12 @@ class TorchBlock(keras.layers.Layer):
         load_named(self._shared, store, block=self.name)
 
     def get_config(self) -> dict[str, Any]:
-        return with_part(super().get_config(), self)
+        return config_with_part(super().get_config(), self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> TorchBlock:
-        part, options = part_and_options(config)
-        return cls(part, **options)
+        layer: TorchBlock = copied_block(cls, config)
+        return layer
 
     def _forward(self, images: torch.Tensor) -> Any:
         try:
@@ -177,8 +198,8 @@ class TorchBlock(keras.layers.Layer):
             raise ValueError(
                 f"Block {self.name!r} must have more than one value per channel for its batch norm "
                 f"to train. Received: inputs of shape {tuple(images.shape)}. "
-                "Take a batch size that leaves no single image over, a larger image_size, or "
-                "freeze the block."
+                "Take a batch size that leaves no single image over, a larger image_size, "
+                "batch_norm='frozen', or freeze the block."
             ) from error
 
     def _runs_on_own_tensors(self) -> bool:

@@ -8,7 +8,8 @@ import click
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import run_options
-from kerastl.runs.config import BACKENDS, RunConfig
+from kerastl.runs.backends import BACKENDS
+from kerastl.runs.config import RunConfig
 
 _OUTPUT = "kerastl-comparison"
 

@@ -21,12 +21,12 @@ from kerastl.commands.model_data import (
 from kerastl.commands.options import (
     backend_of,
     backend_option,
-    choose_backend,
     safe_mode_option,
     skip_broken_option,
 )
 from kerastl.evaluation.run_record import model_file
 from kerastl.exporting.embeddings import WRITERS, Embeddings, check_path, save
+from kerastl.runs import backends
 
 
 @click.command(short_help="Write the pooled features of images to a file.")
@@ -64,7 +64,7 @@ def embed(
         raise click.UsageError("Say which images: IMAGE..., or --data SPEC, and not both.")
     file = model_file(model)
     check_path(output)
-    choose_backend(backend_of(model, backend))
+    backends.choose(backend_of(model, backend))
     from kerastl.model.files import load_model
 
     classifier = load_model(file, safe_mode=safe_mode)

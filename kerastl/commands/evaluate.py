@@ -14,12 +14,12 @@ from kerastl.commands.model_data import data_config
 from kerastl.commands.options import (
     backend_of,
     backend_option,
-    choose_backend,
     safe_mode_option,
     skip_broken_option,
 )
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.evaluation.run_record import METRICS_FILE, REPORT_FILE, load_metrics, model_file
+from kerastl.runs import backends
 from kerastl.runs.config import RunConfig
 
 
@@ -57,7 +57,7 @@ def evaluate(
         batch_size=batch_size or config.batch_size,
         skip_broken=skip_broken or config.skip_broken,
     )
-    choose_backend(backend_of(model, backend))
+    backends.choose(backend_of(model, backend))
     _evaluate(file, config, safe_mode, report_in=model if report else None)
 
 

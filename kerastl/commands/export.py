@@ -16,13 +16,13 @@ from kerastl.commands.model_data import data_config
 from kerastl.commands.options import (
     backend_of,
     backend_option_with,
-    choose_backend,
     safe_mode_option,
 )
 from kerastl.errors import sentence
 from kerastl.evaluation.run_record import model_file
 from kerastl.exporting import formats
 from kerastl.exporting.formats import FORMATS, ExportFormat
+from kerastl.runs import backends
 
 
 @click.command(short_help="Write a model for ONNX Runtime, LiteRT, OpenVINO and others.")
@@ -60,7 +60,7 @@ def export(
     """
     file = model_file(model)
     kind = FORMATS[format_name]
-    choose_backend(_backend(kind, model, backend))
+    backends.choose(_backend(kind, model, backend))
     formats.check_installed(kind)
     target = output or formats.default_path(kind, file)
     # Results alone go to stdout, whatever converters print.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import sys
 import types
 import typing
 from collections.abc import Callable
@@ -17,9 +16,7 @@ import click
 
 from kerastl.data.tasks import MULTI_LABEL, REGRESSION
 from kerastl.evaluation.run_record import CONFIG_FILE
-from kerastl.internals.triton import keep_away_from_tensorflow
-from kerastl.runs import config as configs
-from kerastl.runs import config_file
+from kerastl.runs import backends, config_file
 from kerastl.runs.config import RunConfig
 
 safe_mode_option = click.option(
@@ -39,7 +36,7 @@ def backend_option_with(default: str) -> Callable[[Any], Any]:
     """The option `--backend`; `default` says in words what holds without it."""
     return click.option(
         "--backend",
-        type=click.Choice(configs.BACKENDS),
+        type=click.Choice(backends.BACKENDS),
         help=f"Keras backend (default: {default}).",
     )
 
@@ -149,25 +146,8 @@ def _resolve(config_path: Path | None, given: dict[str, Any]) -> RunConfig:
     if os.environ.get("KERAS_BACKEND") and "backend" not in file_values:
         given.setdefault("backend", os.environ["KERAS_BACKEND"])
     config = config_file.merged(file_values, given)
-    choose_backend(config.backend)
+    backends.choose(config.backend)
     return config
-
-
-def choose_backend(backend: str) -> None:
-    """Make Keras run on this backend; Keras reads the choice once, when it is imported.
-
-    Raises:
-        ValueError: If the backend is not installed, or Keras runs on another.
-    """
-    configs.check_backend(backend)
-    keras = sys.modules.get("keras")
-    if keras is not None and keras.backend.backend() != backend:
-        raise ValueError(
-            f"`backend` must be {keras.backend.backend()!r}, which Keras already runs on. "
-            f"Received: backend={backend!r}. Start a new process."
-        )
-    os.environ["KERAS_BACKEND"] = backend
-    keep_away_from_tensorflow()
 
 
 def backend_of(model: Path, given: str | None) -> str:

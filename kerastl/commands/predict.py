@@ -11,9 +11,10 @@ import click
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.model_data import background_of, batched, read_images
-from kerastl.commands.options import backend_of, backend_option, choose_backend, safe_mode_option
+from kerastl.commands.options import backend_of, backend_option, safe_mode_option
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION
 from kerastl.evaluation.run_record import model_file
+from kerastl.runs import backends
 
 
 @click.command(short_help="Name the classes of images.")
@@ -42,7 +43,7 @@ def predict(
     stderr, the others go on, and the exit code is 1.
     """
     file = model_file(model)
-    choose_backend(backend_of(model, backend))
+    backends.choose(backend_of(model, backend))
     from kerastl.data import image_files
     from kerastl.model.files import load_model
 

@@ -11,8 +11,9 @@ import click
 from click.core import ParameterSource
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import choose_backend, run_options
+from kerastl.commands.options import run_options
 from kerastl.evaluation.run_record import RunResults
+from kerastl.runs import backends
 from kerastl.runs.config import PROGRESS_MODES, RunConfig
 
 
@@ -50,7 +51,7 @@ def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) 
                 f"{', '.join('--' + name.replace('_', '-') for name in changed)}."
             )
         config, checkpoint = training.to_resume(resume)
-        choose_backend(config.backend)
+        backends.choose(config.backend)
     echo = _ECHOES.get(progress, _to_stderr)
     results = training.run(
         config, echo=echo, progress=progress, overwrite=overwrite, resume=checkpoint

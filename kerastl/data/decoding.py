@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerastl.backbones.base import Resizing
 from kerastl.data.resizing import (
@@ -34,18 +34,6 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 # Sides of a reduced JPEG over those wanted: what is left to scale smoothly.
 _SPARE = 1.5
-
-_ORIENTATION_TAG = 0x0112
-
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def decoded(
@@ -80,7 +68,8 @@ def decoded(
             if image.size != whole:
                 image.info[REDUCED] = True
         image.load()
-        return _as_rgb(_upright(image), background)
+        _turn_upright(image)
+        return _as_rgb(image, background)
 
 
 def load_image(
@@ -137,14 +126,11 @@ def decoding_reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """The image turned as its EXIF orientation says; Pillow turns TIFF by itself."""
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG)
-    except Exception:  # broken metadata raise almost anything; the pixels are sound
-        return image
-    turn = _UPRIGHT.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+def _turn_upright(image: Image.Image) -> None:
+    """Turn a loaded image as its EXIF orientation says; Pillow turns TIFF by itself."""
+    # Broken metadata raise almost anything; the pixels are sound, and in place no copy is made.
+    with contextlib.suppress(Exception):
+        ImageOps.exif_transpose(image, in_place=True)
 
 
 def _as_rgb(image: Image.Image, background: Color) -> Image.Image:

@@ -12,6 +12,7 @@ from PIL import Image
 from kerastl.backbones.base import Resizing
 
 ResizeMode = Literal["crop", "squash", "pad"]
+RESIZE_MODES: tuple[str, ...] = get_args(ResizeMode)
 
 DEFAULT_RESIZING = Resizing(resize_size=256, crop_size=224)
 
@@ -64,11 +65,7 @@ class ImageSettings:
                 "`image_size` must be a whole number of pixels, 1 or more. "
                 f"Received: image_size={image_size!r}."
             )
-        if resize not in get_args(ResizeMode):
-            raise ValueError(
-                f"`resize` must be one of {', '.join(get_args(ResizeMode))}. "
-                f"Received: resize={resize!r}."
-            )
+        check_resize(resize)
         resizing = DEFAULT_RESIZING if resizing is None else resizing
         if not 1 <= resizing.crop_size <= resizing.resize_size:
             raise ValueError(
@@ -87,6 +84,18 @@ class ImageSettings:
             )
         red, green, blue = (int(value) for value in background)
         return cls(image_size, resize, resizing, (red, green, blue))
+
+
+def check_resize(mode: str) -> None:
+    """Refuse a way to bring images to size that does not exist.
+
+    Raises:
+        ValueError: If so.
+    """
+    if mode not in RESIZE_MODES:
+        raise ValueError(
+            f"`resize` must be one of {', '.join(RESIZE_MODES)}. Received: resize={mode!r}."
+        )
 
 
 def resized(image: Image.Image, settings: ImageSettings) -> np.ndarray:

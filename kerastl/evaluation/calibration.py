@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import log_softmax, softmax
 
 from kerastl.blocks.block import HEAD
 
@@ -123,13 +125,11 @@ def best_temperature(labels: Any, logits: Any) -> float:
         The temperature; 1.0 where every image is predicted right, because then
         the smaller the temperature, the smaller the cross-entropy, without end.
     """
-    from scipy.optimize import brentq
-
     labels, logits = np.asarray(labels), np.asarray(logits, dtype="float64")
     given = logits[np.arange(len(labels)), labels]
 
     def slope(inverse: float) -> float:
-        expected = (softmax(logits * inverse) * logits).sum(axis=1)
+        expected = (softmax(logits * inverse, axis=1) * logits).sum(axis=1)
         return float((expected - given).mean())
 
     coldest, hottest = 1 / _COLDEST, 1 / _HOTTEST
@@ -165,16 +165,16 @@ def calibrate(model: Any, validation: Iterable[Any]) -> Calibration:
     """
     labels, logits = labelled_logits(model, validation)
     head = model.get_layer(HEAD)
-    before = softmax(logits / head.temperature)
+    before = logits / head.temperature
     temperature = best_temperature(labels, logits)
-    after = softmax(logits / temperature)
+    after = logits / temperature
     head.temperature = temperature
     # A compiled function has the old temperature in it.
     model.train_function = model.test_function = model.predict_function = None
     return Calibration(
         temperature,
-        expected_calibration_error(labels, before),
-        expected_calibration_error(labels, after),
+        expected_calibration_error(labels, softmax(before, axis=1)),
+        expected_calibration_error(labels, softmax(after, axis=1)),
         _cross_entropy(labels, before),
         _cross_entropy(labels, after),
     )
@@ -218,12 +218,5 @@ def labelled_logits(model: Any, batches: Iterable[Any]) -> tuple[np.ndarray, np.
     return np.concatenate(labels), columns
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of each row."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def _cross_entropy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    given = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(given, np.finfo("float64").tiny)).mean())
+def _cross_entropy(labels: np.ndarray, logits: np.ndarray) -> float:
+    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())

@@ -25,21 +25,21 @@ class CompiledPerShape(keras.Model):
         before = self.train_function
         super().make_train_function(force)
         if self.train_function is not before and self._compiles_on_torch():
-            self.train_function = _compiled(lambda data: self.train_step(data[0]))
+            self.train_function = _last_of_each(_compiled(self.train_step))
 
     def make_test_function(self, force: bool = False) -> None:
         """As in Keras."""
         before = self.test_function
         super().make_test_function(force)
         if self.test_function is not before and self._compiles_on_torch():
-            self.test_function = _compiled_without_gradients(self.test_step)
+            self.test_function = _last_of_each(_without_gradients(self.test_step))
 
     def make_predict_function(self, force: bool = False) -> None:
         """As in Keras."""
         before = self.predict_function
         super().make_predict_function(force)
         if self.predict_function is not before and self._compiles_on_torch():
-            self.predict_function = _compiled_without_gradients(self.predict_step)
+            self.predict_function = _all_of_each(_without_gradients(self.predict_step))
 
     def _compiles_on_torch(self) -> bool:
         return keras.backend.backend() == "torch" and bool(self.jit_compile)
@@ -51,7 +51,35 @@ def _compiled(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return torch.compile(step, dynamic=False)
 
 
-def _compiled_without_gradients(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _without_gradients(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
     import torch
 
-    return _compiled(torch.no_grad()(lambda data: step(data[0])))
+    return _compiled(torch.no_grad()(step))
+
+
+# Keras gives a list of batches, `steps_per_execution` of them: one up to Keras 3.15, which
+# refuses more on torch.
+
+
+def _last_of_each(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A step on each batch of a list; what the last one gave is what Keras logs."""
+
+    def steps(batches: Any) -> Any:
+        logs: Any = {}
+        for batch in batches:
+            logs = step(batch)
+        return logs
+
+    return steps
+
+
+def _all_of_each(step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A step on each batch of a list; what they gave, one batch after the other."""
+
+    def steps(batches: Any) -> Any:
+        given = [step(batch) for batch in batches]
+        if len(given) == 1:
+            return given[0]
+        return keras.tree.map_structure(lambda *parts: keras.ops.concatenate(parts), *given)
+
+    return steps

@@ -3,6 +3,11 @@
 Keras 3.15 updates on torch by a chain of operations over all weights, each of
 which reads and writes them whole. Torch's fused kernels do the same arithmetic
 in one pass.
+
+Private names, seen in Keras 3.15.1 and torch 2.14: which updates are Keras's own
+is known by `_parallel_update_step` and `_backend_update_step` of its classes for
+torch; `torch._fused_sgd_` and `torch._fused_adam_` are what torch's own optimizers
+call for `fused=True`.
 """
 
 from __future__ import annotations
@@ -10,8 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import keras
 import torch
+from keras import ops
+from keras.src.backend.torch.optimizers import torch_adam, torch_sgd
+from keras.src.backend.torch.optimizers.torch_parallel_optimizer import TorchParallelOptimizer
 
 
 def follow_layout(states: Iterable[Any], weights: Iterable[Any]) -> None:
@@ -37,49 +44,42 @@ def follow_layout(states: Iterable[Any], weights: Iterable[Any]) -> None:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
-def fuse_updates(optimizer: keras.optimizers.Optimizer, kind: type) -> None:
-    """Let a built SGD, Adam or AdamW update through torch's fused kernel.
+def fused_update(kind: Any) -> Callable[..., bool] | None:
+    """The update of an optimizer's class by torch's fused kernel, where there is one.
 
-    The numbers are Keras's, but for the order of roundings. Where the kernel
-    does not serve, Keras's own update is called: nesterov, other devices than
+    The numbers are Keras's, but for the order of roundings. The function takes
+    an optimizer, gradients, variables and the rate, and gives False, having
+    done nothing, where the kernel does not serve: nesterov, other devices than
     CPU and CUDA, a compiled step, weights of 16 bits, which kernels for CPUs
     have got wrong, or tensors of unlike type or layout, which they would take
     for alike.
 
     Args:
-        optimizer: The optimizer; it is changed in place. Others stay as they are.
-        kind: Its public class.
+        kind: A class of optimizers. One that has an update of its own has no kernel.
     """
-    fused = _FUSED.get(kind)
-    if fused is not None and not getattr(optimizer, "nesterov", False):
-        optimizer._backend_update_step = _FusedUpdate(optimizer, *fused)
-
-
-class _FusedUpdate:
-    """In the place of an optimizer's `_backend_update_step`; a copy of it goes with a copy."""
-
-    def __init__(
-        self,
-        optimizer: Any,
-        states_of: Callable[[Any], list[Any]],
-        update: Callable[..., None],
-    ) -> None:
-        self._optimizer = optimizer
-        self._states_of = states_of
-        self._update = update
+    found = _FUSED.get(getattr(kind, "_parallel_update_step", None))
+    if found is None or kind._backend_update_step is not _BY_LISTS:
+        return None
+    states_of, update = found
 
     @torch.no_grad()
-    def __call__(self, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any) -> None:
-        optimizer = self._optimizer
-        indices = [optimizer._get_variable_index(variable) for variable in variables]
-        states = [[each[index].value for index in indices] for each in self._states_of(optimizer)]
+    def fused(
+        optimizer: Any, grads: Sequence[Any], variables: Sequence[Any], learning_rate: Any
+    ) -> bool:
+        if torch.compiler.is_compiling() or getattr(optimizer, "nesterov", False):
+            return False
+        places = optimizer._trainable_variables_indices
+        indices = [places[id(variable)] for variable in variables]
+        states = [[each[index].value for index in indices] for each in states_of(optimizer)]
         weights = [variable.value for variable in variables]
-        if torch.compiler.is_compiling() or not _are_alike(weights, grads, *states):
-            type(optimizer)._backend_update_step(optimizer, grads, variables, learning_rate)
-        else:
-            self._update(optimizer, weights, list(grads), states, learning_rate)
-            # The kernels leave out what torch counts for every other change in place.
-            torch.autograd.graph.increment_version(weights)
+        if not _are_alike(weights, grads, *states):
+            return False
+        update(optimizer, weights, list(grads), states, learning_rate)
+        # The kernels leave out what torch counts for every other change in place.
+        torch.autograd.graph.increment_version(weights)
+        return True
+
+    return fused
 
 
 def _are_alike(*lists: Sequence[torch.Tensor]) -> bool:
@@ -133,7 +133,7 @@ def _adam_states(optimizer: Any) -> list[Any]:
 def _adam(
     optimizer: Any, weights: Any, grads: Any, states: Sequence[Any], learning_rate: Any
 ) -> None:
-    step = (optimizer.iterations.value + 1).to(torch.float64)
+    step = (ops.convert_to_tensor(optimizer.iterations) + 1).to(torch.float64)
     correction = torch.sqrt(1 - optimizer.beta_2**step) / (1 - optimizer.beta_1**step)
     # Keras corrects the rate instead of the moments, and adds epsilon to what is not
     # corrected: to torch, a step so late that nothing is corrected, with the corrected rate.
@@ -158,8 +158,8 @@ def _adam(
 
 _TYPES = (torch.float32, torch.float64)
 
-_FUSED: dict[type, tuple[Callable[[Any], list[Any]], Callable[..., None]]] = {
-    keras.optimizers.SGD: (_sgd_states, _sgd),
-    keras.optimizers.Adam: (_adam_states, _adam),
-    keras.optimizers.AdamW: (_adam_states, _adam),
+_BY_LISTS = TorchParallelOptimizer._backend_update_step
+_FUSED: dict[Any, tuple[Callable[[Any], list[Any]], Callable[..., None]]] = {
+    torch_sgd.SGD._parallel_update_step: (_sgd_states, _sgd),
+    torch_adam.Adam._parallel_update_step: (_adam_states, _adam),  # AdamW's too
 }

@@ -7,8 +7,8 @@ of an array: order, sample weights, the last batch, `validation_split`.
 
 from __future__ import annotations
 
-from keras.src.trainers.data_adapters import get_data_adapter
+from keras.src.trainers.data_adapters import data_adapter_utils, get_data_adapter
 from keras.src.trainers.data_adapters.array_slicing import train_validation_split
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-__all__ = ["DataAdapter", "get_data_adapter", "train_validation_split"]
+__all__ = ["DataAdapter", "data_adapter_utils", "get_data_adapter", "train_validation_split"]

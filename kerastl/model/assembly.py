@@ -10,8 +10,6 @@ import keras
 from kerastl.backbones.base import Backbone
 from kerastl.errors import ConversionError, reason_of
 
-_RESIZE_MODES = ("crop", "squash", "pad")
-
 
 def check_head(num_classes: int, dropout: float, hidden_units: Sequence[int]) -> None:
     """Refuse a head that cannot be built.
@@ -44,18 +42,6 @@ def checked_class_names(names: Iterable[str], num_classes: int) -> tuple[str, ..
             f"with num_classes={num_classes}."
         )
     return given
-
-
-def check_resize(mode: str) -> None:
-    """Refuse a way to bring images to size that does not exist.
-
-    Raises:
-        ValueError: If so.
-    """
-    if mode not in _RESIZE_MODES:
-        raise ValueError(
-            f"`resize` must be one of {', '.join(_RESIZE_MODES)}. Received: resize={mode!r}."
-        )
 
 
 def as_layer(part: Any) -> keras.layers.Layer:

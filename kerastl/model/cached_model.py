@@ -96,7 +96,7 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
             "validation_freq": validation_freq,
         }
         check_compiled(self, "fit")
-        rates.ready_for_fit(self)
+        rates.check_rates(self)
         wishes = CacheWishes.checked(cache, cache_views, cache_limits)
         x, options = fit_arguments.checked_arguments(self, x, y, given)
         fit = caching.cached_fit(self, x, y, options, wishes, self._prefix_cache)

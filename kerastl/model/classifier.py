@@ -10,15 +10,16 @@ import keras
 
 from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
+from kerastl.blocks import batch_norm as norms
 from kerastl.blocks.block import HEAD, IMAGES, Block, select
 from kerastl.blocks.running import no_gradients, run_layers
+from kerastl.data.resizing import check_resize
 from kerastl.data.tasks import CLASSIFICATION, task_of
 from kerastl.model import description
 from kerastl.model import fit_arguments as fitting
 from kerastl.model.assembly import (
     as_layer,
     check_head,
-    check_resize,
     checked_class_names,
     connect,
     pooling_layer,
@@ -66,6 +67,9 @@ class ImageClassifier(CachedModel):
         task: "classification": one class per image, softmax; "multi-label":
             any number of classes, a sigmoid each; "regression": `num_classes`
             numbers, as they come out of the last layer.
+        batch_norm: What batch norms of blocks that train do with their moving
+            statistics; see the property. For few images "frozen" is usual
+            (https://keras.io/guides/transfer_learning/).
         name: Name of the model.
 
     Raises:
@@ -99,6 +103,7 @@ class ImageClassifier(CachedModel):
         resize: str = "crop",
         class_names: Sequence[str] | None = None,
         task: str = CLASSIFICATION,
+        batch_norm: str | Mapping[str, str] = norms.TRAIN,
         name: str = "image_classifier",
     ) -> None:
         check_head(num_classes, dropout, hidden_units)
@@ -141,6 +146,7 @@ class ImageClassifier(CachedModel):
         self._variables_of = rates.BlockVariables(
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
         )
+        self.batch_norm = batch_norm
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "class_names" and value is not None:
@@ -173,6 +179,34 @@ class ImageClassifier(CachedModel):
     def trainable_blocks(self) -> tuple[str, ...]:
         """Names of the blocks that are not frozen."""
         return tuple(block.name for block in self.blocks if block.trainable)
+
+    @property
+    def batch_norm(self) -> dict[str, str]:
+        """What the batch norms of each block that has any do when the model trains.
+
+        "train": normalize by the batch and renew their moving statistics. It
+        suits batches that are like what the model will see, of many images.
+        "frozen": normalize by the moving statistics and keep them, while their
+        scales and shifts train: Keras's transfer-learning guide has it so for
+        fine-tuning, https://keras.io/guides/transfer_learning/, and it is the
+        usual way with few images or small batches. Dropout and stochastic
+        depth stay on in both.
+
+        Set it to a mode for all blocks, or a dict of block name to mode for
+        some; it takes effect as `freeze` does. A frozen block always has frozen
+        statistics: the mode given to it counts once it trains.
+
+        Raises:
+            UnknownNameError: If there is no such mode or block.
+        """
+        modes = {name: norms.mode_of(self.get_layer(name)) for name in self.block_names}
+        return {name: mode for name, mode in modes.items() if mode is not None}
+
+    @batch_norm.setter
+    def batch_norm(self, value: str | Mapping[str, str]) -> None:
+        modes = norms.modes_by_block(value, self.block_names)
+        self._before_blocks_change()
+        norms.set_modes(self, modes)
 
     def freeze(self, *names: str, through: str | None = None) -> None:
         """Freeze blocks: their variables do not train and they run in inference mode.
@@ -209,16 +243,18 @@ class ImageClassifier(CachedModel):
         chosen = select(self.block_names, names) if names else self.block_names
         self._set_trainable(chosen, value=True)
         if learning_rate is not None:
-            optimizer = rates.block_optimizer(self)
-            optimizer.set_learning_rates(rates.by_block(learning_rate, chosen, chosen))
+            rates.set_rates(self, learning_rate, chosen)
 
-    def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
+    def _before_blocks_change(self) -> None:
         if self._running_fit is not None:
             fitting.check_can_freeze_within_fit(self.jit_compile)
-            if self._running_fit.prefix is not None:
-                self._running_fit.prefix.stop()
         else:
-            self.train_function = None  # a compiled step has the old set in it
+            self.train_function = None  # a compiled step has the blocks as they were in it
+
+    def _set_trainable(self, names: Sequence[str], *, value: bool) -> None:
+        self._before_blocks_change()
+        if self._running_fit is not None and self._running_fit.prefix is not None:
+            self._running_fit.prefix.stop()
         for name in names:
             self.get_layer(name).trainable = value
 
@@ -252,9 +288,9 @@ class ImageClassifier(CachedModel):
         """Configure training; as `keras.Model.compile`, with a rate per block.
 
         Args:
-            optimizer: Name or Keras optimizer; each block trains with its own
-                copy. `model.optimizer` keeps the moments of an earlier
-                `compile`; anything else starts anew.
+            optimizer: As in Keras; the model trains with a copy, of a
+                subclass of its class. `model.optimizer` keeps the moments of
+                an earlier `compile`; anything else starts anew.
             loss: Default: cross-entropy with class numbers or one-hot labels,
                 or with labels 0 and 1 for `num_classes=1` or several labels;
                 the mean squared error of a regression.
@@ -275,7 +311,7 @@ class ImageClassifier(CachedModel):
         loss = fitting.resolve_loss(loss, self.task, self.num_classes)
         self._allowed_labels = label_range(loss, self.num_classes)
         super().compile(
-            optimizer=rates.make_block_optimizer(self, optimizer, learning_rate),
+            optimizer=rates.optimizer_by_block(self, optimizer, learning_rate),
             loss=loss,
             loss_weights=loss_weights,
             metrics=fitting.resolve_metrics(metrics, self.task, self.num_classes),
@@ -285,15 +321,29 @@ class ImageClassifier(CachedModel):
             jit_compile=jit_compile,
             auto_scale_loss=auto_scale_loss,
         )
+        rates.follow_blocks(self.optimizer)
+
+    def make_train_function(self, force: bool = False) -> None:
+        """As in Keras; anew where other blocks train than at the last call."""
+        super().make_train_function(force=rates.ready_to_train(self) or force)
 
     def get_compile_config(self) -> dict[str, Any]:
         """What a file says of `compile`; a `jit_compile` of "auto" is each backend's own."""
         config: dict[str, Any] = super().get_compile_config()
-        return {**config, "jit_compile": self._jit_compile} if config else config
+        if not config:
+            return config
+        # Beside the class and the configuration of the optimizer, where plain Keras, which
+        # `keras.models.clone_model` makes of a classifier, does not look.
+        optimizer = {**config["optimizer"], "learning_rates": rates.rates_config(self)}
+        return {**config, "optimizer": optimizer, "jit_compile": self._jit_compile}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved file says; part of `load_model`."""
+        optimizer = config["optimizer"]
+        learning_rates = optimizer.get("learning_rates") if isinstance(optimizer, dict) else None
         self.compile(**keras.saving.deserialize_keras_object(config))
+        if learning_rates is not None:
+            rates.restore_rates(self, learning_rates)
 
     def learning_rates(self) -> dict[str, float]:
         """The current rate of every block; 0 where it is frozen."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kerastl.backbones.base import Backbone, preprocessing_from, resizing_from
+from kerastl.blocks import batch_norm
 from kerastl.blocks.block import HEAD
 from kerastl.internals.live import Live, target_of
 from kerastl.internals.versions import __version__, versions
@@ -80,6 +81,7 @@ def config_of(model: Any) -> dict[str, Any]:
         "resize": model.resize,
         "class_names": list(model.class_names) if model.class_names else None,
         "frozen": [block.name for block in model.blocks if not block.trainable],
+        "batch_norm": batch_norm.given_modes(model),
         "name": model.name,
     }
 
@@ -100,6 +102,7 @@ def arguments_from(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         "backbone": backbone,
         "weights": None,
         "blocks": blocks,
+        "batch_norm": batch_norm.TRAIN,  # of files that are older than it
         "preprocessing": preprocessing,
         "resizing": resizing,
         **config,

@@ -189,7 +189,7 @@ def _is_data_loader(x: Any) -> bool:
 
 
 def check_can_freeze_within_fit(jit_compile: bool) -> None:
-    """Refuse to change the set of frozen blocks under a compiled training step.
+    """Refuse to change what blocks do under a compiled training step.
 
     Raises:
         RuntimeError: On JAX and TensorFlow, and where torch compiles the step.
@@ -197,9 +197,9 @@ def check_can_freeze_within_fit(jit_compile: bool) -> None:
     backend = keras.backend.backend()
     if backend != "torch" or jit_compile:
         raise RuntimeError(
-            "`freeze` and `unfreeze` within `fit` need a training step that is not compiled, as "
-            f"torch's is. Received: backend={backend}, jit_compile={jit_compile}. "
-            "Call them between two calls of `fit`."
+            "`freeze`, `unfreeze` and `batch_norm` within `fit` need a training step that is not "
+            f"compiled, as torch's is. Received: backend={backend}, jit_compile={jit_compile}. "
+            "Change blocks between two calls of `fit`."
         )
 
 

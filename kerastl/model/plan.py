@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kerastl.blocks.batch_norm import FROZEN, mode_of
 from kerastl.internals.tables import align
 from kerastl.optimizers.rates import block_optimizer
 
@@ -18,7 +19,8 @@ class BlockPlan:
         name: Name of the block.
         num_parameters: Parameters, frozen or not; moving statistics do not count.
         trainable: False where the block is frozen.
-        batch_norm: "frozen statistics", "updates statistics" or "none".
+        batch_norm: "updates statistics", "frozen statistics", "frozen
+            statistics, trains scale and shift", or "none".
         rate_start: Learning rate of the first step; None where it is frozen.
         rate_middle: Likewise, half way.
         rate_end: Likewise, of the last step.
@@ -79,7 +81,9 @@ def _rate(rate: float | None) -> str:
 
 
 def _batch_norm(block: Any) -> str:
-    (layer,) = block.layers
-    if not any(name.startswith("BatchNorm") for name in layer.layer_counts()):
+    mode = mode_of(block.layers[0])
+    if mode is None:
         return "none"
-    return "updates statistics" if block.trainable else "frozen statistics"
+    if mode == FROZEN:
+        return "frozen statistics" + (", trains scale and shift" if block.trainable else "")
+    return "updates statistics"

@@ -1,66 +1,85 @@
-"""One Keras optimizer per block, with a learning rate or schedule of its own.
+"""The user's own optimizer, with a learning rate for each block.
 
-`keras.optimizers.MultiOptimizer` does not serve: it cannot be applied to a
-subset of what it was built on, clips each part by its own norm, and starts
-anew when the set of trained variables changes.
+`rates_by_block` gives a copy of an optimizer whose class is a subclass, made
+here, of the optimizer's own. It splits what trains by block where the update
+and the weight decay happen, each block at its own rate, and leaves the rest
+to Keras: moments, moving averages, accumulation, clipping, loss scaling.
+
+A block's state is made when it first trains and is kept for good: freezing
+and unfreezing leave it as it was. A block's own steps count for the bias
+correction of its moments, as in PyTorch.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import keras
 from keras import ops
 
-_DEFAULT_RATE = 0.001
+from kerastl.internals import keras_optimizer
+from kerastl.optimizers.block_files import load_state, saved_state
+from kerastl.optimizers.block_state import BlockStates
+from kerastl.optimizers.learning_rates import LearningRates
+from kerastl.optimizers.loss_scaling import LossScaleByBlock
 
 
-@keras.saving.register_keras_serializable(package="kerastl")
-class BlockOptimizer(keras.optimizers.Optimizer):
-    """Trains every block with its own copy of one optimizer.
-
-    A block's copy is made when the block first trains and is kept for the life
-    of this object: freezing and unfreezing a block leaves the moments of all
-    blocks as they were. Gradients are clipped by `global_clipnorm` over all
-    blocks together and accumulated for all blocks together. Weight decay
-    leaves out variables of rank 0 and 1: biases and the scales of norms.
-
-    A schedule is evaluated at the number of batches since its rate was set, as
-    Keras's optimizers do, accumulation or not.
+def rates_by_block(optimizer: keras.optimizers.Optimizer) -> Any:
+    """A copy of an optimizer, without its state, that can train each block at its own rate.
 
     Args:
-        optimizer: Keras optimizer to copy, its learning rate aside.
-        learning_rates: Rate per block: a float or a Keras schedule.
-    """
+        optimizer: Any Keras optimizer; it stays as it is.
 
-    def __init__(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        learning_rates: Mapping[str, Any],
-        name: str = "block_optimizer",
-    ) -> None:
-        template = optimizer.get_config()
-        template.pop("learning_rate", None)
-        super().__init__(
-            learning_rate=_DEFAULT_RATE,
-            global_clipnorm=template.pop("global_clipnorm", None),
-            loss_scale_factor=template.pop("loss_scale_factor", None),
-            gradient_accumulation_steps=template.pop("gradient_accumulation_steps", None),
-            name=name,
+    Returns:
+        An instance of a subclass of the optimizer's own class.
+
+    Raises:
+        TypeError: For a `MultiOptimizer`, which has rates of its own.
+    """
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        raise TypeError(
+            "`optimizer` must be one optimizer for all blocks. Received: a MultiOptimizer. "
+            "Pass one of its optimizers, and `learning_rate` as a dict of block to rate."
         )
-        self._optimizer_class = _portable_class(optimizer)
-        self._template = template
-        self._schedules: dict[str, Any] = {}
-        self._floats: dict[str, keras.Variable] = {}
-        self._starts: dict[str, keras.Variable] = {}
-        self._states: dict[str, _BlockState] = {}
-        self._blocks: dict[str, tuple[keras.Variable, ...]] = {}
-        self._block_of: dict[int, str] = {}
-        self.set_learning_rates(learning_rates)
+    own: Any = type(optimizer)
+    kind = _subclass(getattr(own, "_kind", own))
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        made = keras.optimizers.LossScaleOptimizer(
+            rates_by_block(optimizer.inner_optimizer),
+            initial_scale=optimizer.initial_scale,
+            dynamic_growth_steps=optimizer.dynamic_growth_steps,
+            name=optimizer.name,
+        )
+        made.__class__ = kind
+        return made
+    return keras_optimizer.copied(optimizer, kind)
+
+
+def wrapped(optimizer: Any) -> Any:
+    """What a loss-scale optimizer wraps, or the optimizer itself."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def follow_blocks(optimizer: Any) -> None:
+    """Let a loss-scale optimizer that Keras put around ours know of the blocks."""
+    if type(optimizer) is keras.optimizers.LossScaleOptimizer:
+        kind: Any = keras.optimizers.LossScaleOptimizer
+        optimizer.__class__ = _subclass(kind)
+
+
+class RateByBlock(keras.optimizers.Optimizer):
+    """What the subclasses have in common; see `rates_by_block`."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """An object that has its blocks before Keras sets anything on it."""
+        made = super().__new__(cls)
+        # Out of sight of Keras's tracking of attributes.
+        made.__dict__.update(_rates=LearningRates(), _states=BlockStates())
+        return made
+
+    # === Blocks and their rates ===
 
     def bind(self, blocks: Mapping[str, Sequence[keras.Variable]]) -> None:
         """Say which variables belong to which block.
@@ -68,18 +87,22 @@ class BlockOptimizer(keras.optimizers.Optimizer):
         Args:
             blocks: Every variable of each block that can train, frozen or not.
         """
-        self._blocks = {name: tuple(variables) for name, variables in blocks.items()}
-        self._block_of = {
-            id(variable): name for name, variables in blocks.items() for variable in variables
-        }
+        self._states.bind(blocks)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether `bind` has been called."""
+        return bool(self._states.blocks)
 
     @property
     def blocks_with_rates(self) -> tuple[str, ...]:
         """Names of the blocks that have a learning rate."""
-        return tuple({**self._floats, **self._schedules})
+        return tuple(self._rates.by_block)
 
     def set_learning_rates(self, learning_rates: Mapping[str, Any]) -> None:
         """Set rates; schedules among them start now. Moments are kept.
+
+        Steps that are compiled have the rates in them: compile them anew.
 
         Args:
             learning_rates: Float or Keras schedule per block.
@@ -88,305 +111,270 @@ class BlockOptimizer(keras.optimizers.Optimizer):
             TypeError: If a rate is neither.
             ValueError: If a rate is negative.
         """
-        for block, rate in learning_rates.items():
-            self._schedules.pop(block, None)
-            if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-                self._floats.pop(block, None)
-                self._schedules[block] = rate
-            else:
-                self._set_float(block, rate)
-            if block not in self._starts:
-                self._starts[block] = self._scalar(0, "int", f"{block}_start")
-            # A copy: JAX gives each variable's memory away in a step, and only once.
-            self._starts[block].assign(ops.copy(self._iterations.value))
+        now = keras_optimizer.value_of(lambda: self._iterations)
+        self._rates.set(self, learning_rates, now=now)
+        self._states.change()
 
-    def _set_float(self, block: str, rate: Any) -> None:
-        if isinstance(rate, bool) or not isinstance(rate, int | float):
-            raise TypeError(
-                "`learning_rate` of a block must be a float or a Keras LearningRateSchedule. "
-                f"Received: {block}={rate!r}."
-            )
-        if not rate >= 0:
-            raise ValueError(f"`learning_rate` must not be negative. Received: {block}={rate}.")
-        if block not in self._floats:
-            self._floats[block] = self._scalar(0.0, "float32", f"{block}_rate")
-        self._floats[block].assign(rate)
+    def follow_own_rate(self) -> None:
+        """Let every block train at the optimizer's own rate, as in Keras."""
+        self._rates.follow(self, tuple(self._states.blocks))
+        self._states.change()
 
-    def _scalar(self, value: float, dtype: str, name: str) -> keras.Variable:
-        return keras.Variable(value, dtype=dtype, trainable=False, name=name)
+    def rates_config(self) -> dict[str, Any]:
+        """What a file says of the blocks' rates."""
+        return self._rates.config()
+
+    def restore_rates(self, config: Mapping[str, Any]) -> None:
+        """Take the rates that `rates_config` gave."""
+        self._rates.restore(config)
+        self._states.change()
 
     def rate_at(self, block: str, step: int) -> float:
         """The rate of a block `step` batches after its rate was set."""
-        if block in self._floats:
-            return float(self._floats[block])
-        return float(ops.convert_to_numpy(self._schedules[block](step)))
+        return _as_float(self._rates.value(self, block, since=step))
 
     def current_rates(self) -> dict[str, float]:
         """The rate of each block that has one, for the next step."""
-        return self._rates(0)
+        return {block: _as_float(self._rates.value(self, block)) for block in self._rates.by_block}
 
     def last_rates(self) -> dict[str, float]:
         """The rate of each block that has one, of the last step."""
-        return self._rates(1)
-
-    def _rates(self, back: int) -> dict[str, float]:
-        return {
-            block: float(ops.convert_to_numpy(self._current(block, back)))
-            for block in self.blocks_with_rates
-        }
-
-    def _current(self, block: str, back: int = 0) -> Any:
-        if block in self._floats:
-            return self._floats[block].value
-        steps = self._iterations - self._starts[block]
-        return self._schedules[block](ops.maximum(steps - back, 0) if back else steps)
+        rates = self._rates
+        return {block: _as_float(rates.value(self, block, back=1)) for block in rates.by_block}
 
     @property
     def learning_rate(self) -> Any:
-        """The highest current rate; setting it scales every block's rate alike."""
-        rates = self.current_rates()
-        return ops.convert_to_tensor(max(rates.values(), default=0.0), "float32")
+        """The highest rate: what is set to it scales the rates of all blocks alike.
+
+        One rate or schedule for all blocks is itself, as in Keras. Where there
+        are schedules alone, of one kind for each block, it is their factor, 1.
+        """
+        return self._get_current_learning_rate()
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        if self._schedules:
-            raise TypeError(
-                f"The learning rate follows a schedule in {', '.join(self._schedules)} and cannot "
-                "be set. Compile with float rates for callbacks that set it."
-            )
-        highest = max((float(rate) for rate in self._floats.values()), default=0.0)
-        if highest > 0:
-            factor = float(ops.convert_to_numpy(value)) / highest
-            for rate in self._floats.values():
-                rate.assign(float(rate) * factor)
+        keras.optimizers.Optimizer.learning_rate.fset(self, value)
+        self._rates.began = 0
 
-    def optimizer_of(self, block: str) -> keras.optimizers.Optimizer | None:
-        """The optimizer of a block, or None where the block has not trained yet."""
-        state = self._states.get(block)
-        return state.optimizer if state else None
+    def _get_current_learning_rate(self) -> Any:
+        in_use = self._states.in_use
+        if in_use is not None:
+            return in_use[0]
+        began = self._rates.began
+        return self._learning_rate(self._iterations - began) if began else self._own_rate()
+
+    def _own_rate(self) -> Any:
+        return super()._get_current_learning_rate()
+
+    # === State ===
 
     @property
-    def variables(self) -> list[keras.Variable]:
-        """The iteration counter, the rates, and the state of every block that has trained.
+    def built(self) -> bool:
+        """Whether everything is made for the blocks that train now."""
+        states = self._states
+        return not states.is_growing and states.trained == states.that_train()
 
-        A compiled step gets these as its input: what is not among them would
-        stay as it was when the step was compiled.
-        """
-        states = (self._named_state(block).values() for block in self._states)
-        return [
-            self._iterations,
-            *self._floats.values(),
-            *self._starts.values(),
-            *(variable for state in states for variable in state),
-        ]
+    @built.setter
+    def built(self, value: bool) -> None:
+        """Keras sets it; the blocks decide it."""
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
-        """Make the optimizers of the blocks that these variables belong to.
+        """Make the state of the blocks of these variables that have none yet.
 
         Args:
-            variables: Those that `apply` gets gradients for where it is not told.
+            variables: Those that train now.
+
+        Raises:
+            ValueError: If one is of no block.
         """
-        self._build_blocks(variables)
-        self._trainable_variables = list(variables)
+        states = self._states
+        done = keras_optimizer.value_of(lambda: self._updates) if states.of_block else 0
+        for block in dict.fromkeys(states.block_of(variable) for variable in variables):
+            self._make_state(block, done)
+        states.begin(done)
 
-    def _build_blocks(self, variables: Sequence[keras.Variable]) -> None:
-        for block in self._group(variables):
-            self._build_block(block)
-        self.built = True
-
-    def _build_block(self, block: str) -> None:
-        if block in self._states:
+    def _make_state(self, block: str, done: int) -> None:
+        states = self._states
+        known = self._trainable_variables_indices
+        missing = [v for v in states.blocks[block] if self._var_key(v) not in known]
+        if not missing:
             return
-        variables = list(self._blocks[block])
-        inner = self._optimizer_class.from_config({**self._template, "name": block})
-        inner.learning_rate = partial(self._current, block)
-        inner.exclude_from_weight_decay(var_list=[v for v in variables if len(v.shape) <= 1])
-        inner.build(variables)
-        accumulators = {}
-        if self.gradient_accumulation_steps:
-            accumulators = {
-                id(v): keras.Variable(ops.zeros(v.shape, dtype=v.dtype), trainable=False)
-                for v in variables
-            }
-        self._states[block] = _BlockState(inner, accumulators)
+        states.is_growing = True
+        try:
+            made = keras_optimizer.grow(self, missing, super().build)
+        finally:
+            states.is_growing = False
+        states.add(block, made, done)
+        if done and self.use_ema:
+            for variable, average in zip(missing, self._averages[-len(missing) :], strict=True):
+                average.assign(ops.copy(variable.value))
         if keras.backend.backend() == "torch":
-            from kerastl.internals.fused_updates import follow_layout, fuse_updates
+            from kerastl.internals.fused_updates import follow_layout
 
-            follow_layout([*inner.variables, *accumulators.values()], variables)
-            fuse_updates(inner, self._optimizer_class)
+            follow_layout(made, missing)
+
+    def is_compiled_for_others(self, variables: Sequence[keras.Variable]) -> bool:
+        """Whether what was compiled at the last call trains others, or at other rates."""
+        before, now = self._states.compiled_for, tuple(id(variable) for variable in variables)
+        self._states.compiled_for = now
+        return before != now
+
+    @property
+    def _trainable_variables(self) -> list[keras.Variable]:
+        """What trains now, in the model's order: what Keras's JAX trainer has gradients of."""
+        members = (variable for block in self._states.blocks.values() for variable in block)
+        return [variable for variable in members if variable.trainable]
+
+    @_trainable_variables.setter
+    def _trainable_variables(self, value: Any) -> None:
+        """Keras sets it; the blocks decide it."""
+
+    @property
+    def _model_variables_moving_average(self) -> list[keras.Variable]:
+        """The averages of what trains now: those of frozen blocks stay as they are."""
+        if self._states.is_growing:  # TensorFlow reads what it is about to set
+            return self._averages
+        return [self._averages[self._get_variable_index(v)] for v in self._trainable_variables]
+
+    @_model_variables_moving_average.setter
+    def _model_variables_moving_average(self, value: list[keras.Variable]) -> None:
+        self._averages = value
+
+    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
+        """Put the moving averages into the variables, where `use_ema` is on."""
+        if not self.built:
+            self.build(var_list)
+        super().finalize_variable_values(var_list)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Write the state under the names of the blocks."""
+        for name, value in saved_state(self).items():
+            store[name] = value
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take the state of a file, and say what cannot be taken."""
+        load_state(self, store)
+
+    # === Training ===
+
+    @property
+    def iterations(self) -> Any:
+        """Updates so far; while a block is updated, its own."""
+        updates, in_use = self._updates, self._states.in_use
+        return updates - in_use[1] if in_use is not None and in_use[1] else updates
+
+    @property
+    def _updates(self) -> Any:
+        return super().iterations
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
-        """Update the variables that have a gradient.
+        """Update variables.
 
         Args:
             grads: A tensor or None per variable.
-            trainable_variables: Any of the bound variables, in the same order. None:
-                those that `build` got, else all that train.
+            trainable_variables: Any of the model's variables, in the same order.
+                None: all that train.
 
         Raises:
             ValueError: If no variable has a gradient, one is not of this
                 model, or a block has no learning rate.
         """
         if trainable_variables is None:
-            trainable_variables = self._trainable_variables or self._that_train()
-        pairs = [(g, v) for g, v in zip(grads, trainable_variables, strict=True) if g is not None]
-        if not pairs:
-            raise ValueError("No gradients provided for any variable. Unfreeze a block.")
-        grads, variables = [g for g, _ in pairs], [v for _, v in pairs]
-        self._build_blocks(variables)
-        if self.loss_scale_factor is not None:
-            grads = [g / self.loss_scale_factor for g in grads]
-        if self.gradient_accumulation_steps:
-            self._accumulate(grads, variables)
-        else:
-            self._update(grads, variables)
-        self._iterations.assign_add(1)
+            trainable_variables = self._trainable_variables
+        trainable_variables = list(trainable_variables)
+        if len(grads) != len(trainable_variables):
+            raise ValueError(
+                "`grads` must have an entry for each variable. Received: "
+                f"{len(grads)} gradients for {len(trainable_variables)} variables that train."
+            )
+        super().apply(grads, trainable_variables)
 
-    def _that_train(self) -> list[keras.Variable]:
-        members = (variable for block in self._blocks.values() for variable in block)
-        return [variable for variable in members if variable.trainable]
-
-    def _accumulate(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
-        """Add to the accumulators; update with the mean gradients where a cycle is full."""
-        steps = self.gradient_accumulation_steps
-        kept = [self._states[self._block_of[id(v)]].accumulators[id(v)] for v in variables]
-        sums = [grad + accumulator.value for grad, accumulator in zip(grads, kept, strict=True)]
-        is_full = ops.equal((self._iterations.value + 1) % steps, 0)
-        mean = [total / steps for total in sums]
-        if keras.backend.backend() == "torch":
-            if bool(is_full):
-                self._update(mean, variables)
-        else:
-            # One compiled step for all: update, and take it back where the cycle is not full.
-            states = [self._states[block].optimizer.variables for block in self._group(variables)]
-            changed = [*variables, *(variable for state in states for variable in state)]
-            before = [ops.copy(variable.value) for variable in changed]
-            self._update(mean, variables)
-            for variable, old in zip(changed, before, strict=True):
-                variable.assign(ops.where(is_full, variable.value, old))
-        for accumulator, total in zip(kept, sums, strict=True):
-            accumulator.assign(ops.where(is_full, ops.zeros_like(total), total))
-
-    def _update(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
-        if self.global_clipnorm:
-            grads = _clip_by_global_norm(grads, self.global_clipnorm)
-        by_variable = {id(v): g for g, v in zip(grads, variables, strict=True)}
-        for block, members in self._group(variables).items():
-            self._states[block].optimizer.apply([by_variable[id(v)] for v in members], members)
-
-    def _group(self, variables: Sequence[Any]) -> dict[str, list[Any]]:
-        groups = defaultdict(list)
+    def _check_variables_are_known(self, variables: Sequence[Any]) -> None:
         for variable in variables:
-            block = self._block_of.get(id(variable))
-            if block is None:
-                raise ValueError(
-                    f"Variable {variable.path} belongs to no block of this model. "
-                    "Train a model with the optimizer that it was compiled with."
-                )
-            if block not in self._floats and block not in self._schedules:
-                raise ValueError(
-                    f"Block {block!r} trains but has no learning rate. Give it one with "
-                    f"model.unfreeze({block!r}, learning_rate=...) or in compile. "
-                    f"Blocks with a rate: {', '.join(self.blocks_with_rates)}."
-                )
-            groups[block].append(variable)
-        return groups
+            self._states.block_of(variable)
 
-    def finalize_variable_values(self, var_list: Sequence[keras.Variable]) -> None:
-        """Put the moving averages into the variables, where `use_ema` is on."""
-        for block in self._group(var_list):
-            if block in self._states:
-                inner = self._states[block].optimizer
-                inner.finalize_variable_values(list(self._blocks[block]))
+    def _backend_update_step(
+        self, grads: Any, trainable_variables: Any, learning_rate: Any
+    ) -> None:
+        groups = self._groups(trainable_variables)
+        shared = self._states.shared(self) if len(groups) > 1 else []
+        before = [ops.copy(ops.convert_to_tensor(variable)) for variable in shared]
+        for number, (block, chosen) in enumerate(groups):
+            if number:
+                # An update advances what all variables share: once per step, not per block.
+                for variable, value in zip(shared, before, strict=True):
+                    self.assign(variable, value)
+            if chosen is None:
+                self._as_block(block, self._update_alike, grads, trainable_variables)
+            else:
+                members = [trainable_variables[index] for index in chosen]
+                theirs = [grads[index] for index in chosen]
+                self._as_block(block, self._update_alike, theirs, members)
 
-    def _named_state(self, block: str) -> dict[str, keras.Variable]:
-        """A block's variables, under names that do not depend on the other blocks."""
-        state = self._states[block]
-        named = {f"{block}:{i}": v for i, v in enumerate(state.optimizer.variables)}
-        gathered = enumerate(state.accumulators.values())
-        return {**named, **{f"{block}:accumulator{i}": v for i, v in gathered}}
+    def _update_alike(self, grads: Any, variables: Any) -> None:
+        """Update variables of one rate, on torch through a fused kernel where one serves."""
+        fused, rate = self._fused_update, self.learning_rate
+        if fused is None or not fused(self, grads, variables, rate):
+            super()._backend_update_step(grads, variables, rate)
 
-    def save_own_variables(self, store: Any) -> None:
-        store["iterations"] = ops.convert_to_numpy(self._iterations)
-        for block in self.blocks_with_rates:
-            store[f"{block}:start"] = ops.convert_to_numpy(self._starts[block])
-        for block, rate in self._floats.items():
-            store[f"{block}:rate"] = ops.convert_to_numpy(rate)
-        for block in self._states:
-            for key, variable in self._named_state(block).items():
-                store[key] = ops.convert_to_numpy(variable)
+    def _apply_weight_decay(self, variables: Any) -> None:
+        for block, chosen in self._groups(variables):
+            members = variables if chosen is None else [variables[index] for index in chosen]
+            # Torch cannot multiply nothing: a block may have norms alone.
+            decayed = [variable for variable in members if self._use_weight_decay(variable)]
+            if decayed:
+                self._as_block(block, super()._apply_weight_decay, decayed)
 
-    def load_own_variables(self, store: Any) -> None:
-        self._iterations.assign(store["iterations"])
-        for block in self.blocks_with_rates:
-            self._starts[block].assign(store[f"{block}:start"])
-        for block, rate in self._floats.items():
-            rate.assign(store[f"{block}:rate"])
-        for block in self._blocks:
-            if f"{block}:0" in store:
-                self._build_block(block)
-                for key, variable in self._named_state(block).items():
-                    variable.assign(store[key])
-        self.built = True
+    def _use_weight_decay(self, variable: Any) -> bool:
+        """As the user excluded; biases and the scales and shifts of norms never."""
+        return len(variable.shape) > 1 and super()._use_weight_decay(variable)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "optimizer": keras.saving.serialize_keras_object(self.template()),
-            "learning_rates": {
-                block: self._schedule_config(block) for block in self.blocks_with_rates
-            },
-        }
+    def _groups(self, variables: Sequence[Any]) -> list[tuple[str, list[int] | None]]:
+        """Variables that train alike: a block that stands for all, and their places; None: all."""
+        states = self._states
+        if states.groups is None:
+            states.groups = states.group(self._rates)
+        representatives = states.groups
+        one = next(iter(representatives.values()), None)
+        if one is not None and all(block == one for block in representatives.values()):
+            return [(one, None)]
+        places: dict[str, list[int]] = {}
+        for place, variable in enumerate(variables):
+            block = states.name_of[id(variable)]
+            places.setdefault(representatives.get(block, block), []).append(place)
+        return list(places.items())
 
-    def template(self) -> keras.optimizers.Optimizer:
-        """A fresh optimizer with the options that every block's copy shares."""
-        return self._optimizer_class.from_config(
-            {
-                **self._template,
-                "learning_rate": _DEFAULT_RATE,
-                "global_clipnorm": self.global_clipnorm,
-                "loss_scale_factor": self.loss_scale_factor,
-                "gradient_accumulation_steps": self.gradient_accumulation_steps,
-            }
-        )
-
-    def _schedule_config(self, block: str) -> Any:
-        if block in self._floats:
-            return float(self._floats[block])
-        return keras.saving.serialize_keras_object(self._schedules[block])
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> BlockOptimizer:
-        restore = keras.saving.deserialize_keras_object
-        rates = {
-            block: restore(rate, custom_objects) if isinstance(rate, dict) else rate
-            for block, rate in config["learning_rates"].items()
-        }
-        return cls(restore(config["optimizer"], custom_objects), rates, name=config["name"])
+    def _as_block(self, block: str, update: Callable[..., None], *arguments: Any) -> None:
+        """Call an update within which the rate and the count of updates are a block's."""
+        states = self._states
+        states.in_use = (self._rates.value(self, block), states.missed.get(block, 0))
+        try:
+            update(*arguments)
+        finally:
+            states.in_use = None
 
 
-@dataclass(frozen=True)
-class _BlockState:
-    """What the optimizer keeps for one block.
+@cache
+def _subclass(kind: type) -> type:
+    """The subclass of an optimizer's class that has rates by block."""
+    public = keras_optimizer.public_class(kind)
+    is_kerass = getattr(keras.optimizers, public.__name__, None) is public
+    scales = issubclass(kind, keras.optimizers.LossScaleOptimizer)
+    fused = None
+    if keras.backend.backend() == "torch":
+        from kerastl.internals.fused_updates import fused_update
 
-    Attributes:
-        optimizer: The block's copy of the optimizer.
-        accumulators: Sum of gradients by `id` of the variable.
-    """
-
-    optimizer: keras.optimizers.Optimizer
-    accumulators: dict[int, keras.Variable]
-
-
-def _portable_class(optimizer: keras.optimizers.Optimizer) -> type[keras.optimizers.Optimizer]:
-    """The public class behind a backend's own: a file that names that one opens there only."""
-    kinds = (kind for kind in type(optimizer).__mro__ if "keras.src.backend" not in kind.__module__)
-    return next(kinds)
+        fused = fused_update(kind)
+    members = {
+        "__doc__": kind.__doc__,
+        # A file names these: it holds the optimizer as the user gave it.
+        "__module__": "keras.optimizers" if is_kerass else public.__module__,
+        "_kind": kind,
+        "_fused_update": None if fused is None else staticmethod(fused),
+    }
+    name = keras.saving.get_registered_name(public)
+    return type(name, (LossScaleByBlock if scales else RateByBlock, kind), members)
 
 
-def _clip_by_global_norm(grads: Sequence[Any], norm: float) -> list[Any]:
-    """Scale all gradients so that their common norm is at most `norm`."""
-    total = ops.sqrt(ops.sum(ops.stack([ops.sum(ops.square(g)) for g in grads])))
-    # A norm that is not finite gives gradients that are not, as in Keras.
-    scale = norm / ops.maximum(total, norm) + (total - total)
-    return [g * scale for g in grads]
+def _as_float(rate: Any) -> float:
+    return float(ops.convert_to_numpy(rate))

@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from kerastl.blocks.block import select
-from kerastl.optimizers.block_optimizer import BlockOptimizer
-from kerastl.optimizers.rates import block_optimizer, check_rates
+from kerastl.optimizers.block_optimizer import rates_by_block, wrapped
+from kerastl.optimizers.rates import check_rates
 
 _SMOOTHING = 0.9
 # A loss that has grown so much has left the range that is of interest.
@@ -162,10 +162,9 @@ def _use_optimizer(
         rates[block] = keras.optimizers.schedules.ExponentialDecay(
             lowest * factor, decay_steps=steps - 1, decay_rate=highest / lowest
         )
-    made: Any = BlockOptimizer(block_optimizer(model).template(), rates)
-    made.bind(model.variables_by_block)
-    if hasattr(model.optimizer, "inner_optimizer"):
-        made = type(model.optimizer)(made)
+    made = rates_by_block(model.optimizer)
+    wrapped(made).bind(model.variables_by_block)
+    wrapped(made).set_learning_rates(rates)
     model.optimizer, model.train_function = made, None
 
 

@@ -1,4 +1,4 @@
-"""Turn `compile(learning_rate=...)` into a learning rate for each block."""
+"""From what `compile(learning_rate=...)` was given to a rate for each block."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import keras
 
 from kerastl.blocks.block import unknown_block
-from kerastl.optimizers.block_optimizer import BlockOptimizer
+from kerastl.optimizers import old_files  # noqa: F401, registers the class that old files name
+from kerastl.optimizers.block_optimizer import RateByBlock, follow_blocks, rates_by_block, wrapped
 from kerastl.optimizers.schedules import LayerwiseDecay
 
 
@@ -59,38 +60,40 @@ def by_block(learning_rate: Any, names: Sequence[str], trainable: Sequence[str])
     return dict(learning_rate)
 
 
-def make_block_optimizer(model: Any, optimizer: Any, learning_rate: Any) -> Any:
+def optimizer_by_block(model: Any, optimizer: Any, learning_rate: Any) -> Any:
     """The optimizer to compile a classifier with, bound to its blocks."""
     optimizer = keras.optimizers.get(optimizer)
-    inner = _unwrapped(optimizer)
-    if isinstance(inner, BlockOptimizer):
-        if learning_rate is not None:
-            rates = by_block(learning_rate, model.block_names, model.trainable_blocks)
-            inner.set_learning_rates(rates)
-        inner.bind(model.variables_by_block)
-        return optimizer
-    if learning_rate is None:
-        learning_rate = _own_rate(inner)
-    rates = by_block(learning_rate, model.block_names, model.trainable_blocks)
-    made = BlockOptimizer(inner, rates)
-    made.bind(model.variables_by_block)
-    if optimizer is inner:
-        return made
-    return type(optimizer).from_config(
-        {**optimizer.get_config(), "inner_optimizer": keras.saving.serialize_keras_object(made)}
-    )
+    if optimizer is None:
+        return None
+    inner = wrapped(optimizer)
+    is_own = inner is wrapped(getattr(model, "optimizer", None))
+    is_from_file = isinstance(inner, RateByBlock) and not inner.is_bound
+    made = optimizer if is_own or is_from_file else rates_by_block(optimizer)
+    follow_blocks(made)
+    inner = wrapped(made)
+    inner.bind(model.variables_by_block)
+    if learning_rate is not None:
+        inner.set_learning_rates(by_block(learning_rate, model.block_names, model.trainable_blocks))
+    elif not inner.blocks_with_rates:
+        inner.follow_own_rate()
+    return made
 
 
-def block_optimizer(model: Any) -> BlockOptimizer:
-    """The block optimizer of a compiled model.
+def block_optimizer(model: Any) -> RateByBlock:
+    """The optimizer of a compiled model; of a loss-scale optimizer, what it wraps.
 
     Raises:
         ValueError: If the model is not compiled.
     """
-    inner = _unwrapped(getattr(model, "optimizer", None))
-    if not isinstance(inner, BlockOptimizer):
+    inner = wrapped(getattr(model, "optimizer", None))
+    if not isinstance(inner, RateByBlock):
         raise ValueError("The model must be compiled first. Call `model.compile(...)`.")
     return inner
+
+
+def set_rates(model: Any, learning_rate: Any, blocks: Sequence[str]) -> None:
+    """Set the rates of some blocks of a compiled model; schedules among them start now."""
+    block_optimizer(model).set_learning_rates(by_block(learning_rate, blocks, blocks))
 
 
 def current_rates(model: Any) -> dict[str, float]:
@@ -124,24 +127,27 @@ def check_rates(model: Any) -> None:
         )
 
 
-def ready_for_fit(model: Any) -> None:
-    """Bring a compiled model's optimizer to the blocks that train now.
+def ready_to_train(model: Any) -> bool:
+    """Let the optimizer make what the blocks that train now need.
 
-    Keras's JAX trainer hands over gradients without saying whose they are.
+    Returns:
+        Whether they are others than at the last call, or their rates are, so
+        that a compiled step has to be compiled anew.
     """
-    check_rates(model)
-    if keras.backend.backend() != "jax" or not model.optimizer.built:
-        return
-    variables = list(model.trainable_variables)
-    block_optimizer(model).build(variables)
-    model.optimizer._trainable_variables = variables
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return False
+    variables = model.trainable_variables
+    if not optimizer.built:
+        optimizer.build(variables)
+    return block_optimizer(model).is_compiled_for_others(variables)
 
 
-def _unwrapped(optimizer: Any) -> Any:
-    """What a loss-scale optimizer wraps, or the optimizer itself."""
-    return getattr(optimizer, "inner_optimizer", optimizer)
+def rates_config(model: Any) -> dict[str, Any]:
+    """What a file says of the rates of a compiled model."""
+    return block_optimizer(model).rates_config()
 
 
-def _own_rate(optimizer: keras.optimizers.Optimizer) -> Any:
-    rate = optimizer.get_config()["learning_rate"]
-    return keras.saving.deserialize_keras_object(rate) if isinstance(rate, dict) else rate
+def restore_rates(model: Any, config: Mapping[str, Any]) -> None:
+    """Give a compiled model the rates that a file says."""
+    block_optimizer(model).restore_rates(config)

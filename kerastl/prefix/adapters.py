@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerastl.internals.keras_adapters import DataAdapter, get_data_adapter
+from kerastl.internals.keras_adapters import DataAdapter, data_adapter_utils, get_data_adapter
 from kerastl.prefix.features import BoundaryFeatures, LabelRows, as_tensor
 from kerastl.prefix.sources import ArraySource, LoaderSource, numbered, numbers_only
 
@@ -38,14 +38,29 @@ class _BoundaryAdapter(DataAdapter):
         """
         raise NotImplementedError
 
+    def on_epoch_begin(self) -> None:
+        self._inner.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        # From Keras 3.16 on, the order of an epoch goes by the epochs that have ended.
+        self._inner.on_epoch_end()
+
     def get_torch_dataloader(self) -> Any:
         return _Iterable(self)
 
     def get_numpy_iterator(self) -> Iterator[tuple[Any, ...]]:
         return self.batches()
 
-    def get_jax_iterator(self) -> Iterator[tuple[Any, ...]]:
-        return self.batches()
+    def get_jax_iterator(self, super_batch: int | None = None) -> Iterator[tuple[Any, ...]]:
+        if not super_batch:
+            return self.batches()
+        # From Keras 3.16 on: batches of `steps_per_execution` steps, stacked.
+        import jax.numpy as jnp
+
+        stacked: Iterator[tuple[Any, ...]] = data_adapter_utils.super_batch_iterator(
+            self.batches(), super_batch, stack_fn=jnp.stack
+        )
+        return stacked
 
     def get_tf_dataset(self) -> Any:
         import tensorflow as tf

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from importlib.util import find_spec
 from typing import Any
 
+from kerastl.blocks.batch_norm import MODES as BATCH_NORM_MODES
+from kerastl.blocks.batch_norm import TRAIN
 from kerastl.data.augmentation import FLIPS, PRESETS
+from kerastl.data.resizing import RESIZE_MODES
 from kerastl.data.sampling import SAMPLINGS
+from kerastl.data.splitting import check_fractions
 from kerastl.data.tasks import CLASSIFICATION, TASKS
 from kerastl.errors import unknown_name
 from kerastl.optimizers import schedules
 from kerastl.prefix import modes
 from kerastl.runs import strategies
+from kerastl.runs.backends import BACKENDS
 
-BACKENDS = ("torch", "jax", "tensorflow")
 PROGRESS_MODES = ("auto", "bar", "lines", "json", "quiet")
 """How a run shows that it is going on."""
 
@@ -74,6 +77,11 @@ class RunConfig:
     schedule: str = _option(
         "warmup-cosine", "How the rates change over the run.", choices=schedules.NAMES
     )
+    batch_norm: str = _option(
+        TRAIN,
+        "Moving statistics of batch norms in blocks that train: renewed, or kept as in inference.",
+        choices=BATCH_NORM_MODES,
+    )
     epochs: int = _option(12, "Passes over the training images.", minimum=1)
     phase: tuple[Mapping[str, Any], ...] = _option(
         (), "Options of each phase of training, one [[phase]] after the other.", only_in_file=True
@@ -88,17 +96,11 @@ class RunConfig:
     image_size: int | None = _option(
         None, "Height and width, pixels (default: the data's, else the weights' own).", minimum=1
     )
-    resize: str = _option(
-        "crop", "How an image is brought to size.", choices=("crop", "squash", "pad")
-    )
+    resize: str = _option("crop", "How an image is brought to size.", choices=RESIZE_MODES)
     background: str = _option("white", "Colour behind transparent pixels: a name or #rrggbb.")
     skip_broken: bool = _option(False, "Leave broken image files out instead of stopping.")
-    validation_split: float = _option(
-        0.2, "Share for validation where the data has none.", minimum=0, below=1
-    )
-    test_split: float = _option(
-        0.2, "Share for the final test where the data has none.", minimum=0, below=1
-    )
+    validation_split: float = _option(0.2, "Share for validation where the data has none.")
+    test_split: float = _option(0.2, "Share for the final test where the data has none.")
     augment: str = _option(
         "none", "How strongly training images are changed at random.", choices=PRESETS
     )
@@ -182,11 +184,7 @@ class RunConfig:
             )
         for overrides in self.phase:
             _check_phase(overrides)
-        if self.validation_split + self.test_split >= 1:
-            raise ValueError(
-                "`validation_split` and `test_split` must leave images to train on. Received: "
-                f"{self.validation_split} and {self.test_split}. Their sum must be below 1."
-            )
+        check_fractions(self.validation_split, self.test_split)
 
 
 PHASE_OPTIONS = (
@@ -196,6 +194,7 @@ PHASE_OPTIONS = (
     "block_rate",
     "layerwise_decay",
     "schedule",
+    "batch_norm",
     "epochs",
     "patience",
 )
@@ -205,19 +204,6 @@ PHASE_OPTIONS = (
 def of_phase(config: RunConfig, overrides: Mapping[str, Any]) -> RunConfig:
     """The options of one phase: its own, then the run's."""
     return replace(config, phase=(), **overrides)
-
-
-def check_backend(backend: str) -> None:
-    """Refuse a backend that is not installed, before Keras is imported.
-
-    Raises:
-        ValueError: If so, naming what to do.
-    """
-    if find_spec(backend) is None:
-        raise ValueError(
-            f"`backend` must be installed. Received: backend={backend}. "
-            f'Run `pip install "kerastl[{backend}]"`.'
-        )
 
 
 def color(text: str) -> tuple[int, int, int]:

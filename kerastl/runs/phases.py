@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from kerastl.blocks.batch_norm import TRAIN
 from kerastl.blocks.block import HEAD
 from kerastl.runs.config import RunConfig, of_phase
 from kerastl.runs.strategies import GRADUAL, Strategy, Wishes, choose
@@ -20,12 +21,14 @@ class Phase:
         schedule: How the rates change over the phase.
         epochs: Passes over the training images, at most.
         patience: Epochs without a better score that end it; None: no end but the last.
+        batch_norm: What batch norms of blocks that train do with their statistics.
     """
 
     strategy: Strategy
     schedule: str
     epochs: int
     patience: int | None = None
+    batch_norm: str = TRAIN
 
 
 def phases_of(
@@ -55,6 +58,7 @@ def phases_of(
             part.schedule,
             part.epochs,
             part.patience,
+            part.batch_norm,
         )
         for part in parts
     )
@@ -68,6 +72,7 @@ def as_options(phases: Sequence[Phase]) -> tuple[dict[str, Any], ...]:
             "freeze_through": _frozen_through(phase.strategy),
             "epochs": phase.epochs,
             "schedule": phase.schedule,
+            "batch_norm": phase.batch_norm,
             "learning_rate": phase.strategy.head_rate,
             "patience": phase.patience,
             "block_rate": dict(phase.strategy.rates),
@@ -128,9 +133,8 @@ def _gradual(config: RunConfig, blocks: Sequence[str]) -> tuple[Phase, ...]:
         strategy = choose(part, blocks, images=1, num_classes=1)
         what = f"{', '.join(trained)}" if frozen else "every block"
         reason = f"gradual, phase {number} of {len(counts)}, trains {what}."
-        phases.append(
-            Phase(replace(strategy, reason=reason), config.schedule, epochs, config.patience)
-        )
+        strategy = replace(strategy, reason=reason)
+        phases.append(Phase(strategy, config.schedule, epochs, config.patience, config.batch_norm))
     return tuple(phases)
 
 

@@ -37,12 +37,20 @@ class Reference(nn.Module):
         return self.head(images)
 
 
-def build(spec: Any, *, image_size: int, num_classes: int = 4, dtype: str = "float32") -> Any:
+def build(
+    spec: Any,
+    *,
+    image_size: int,
+    num_classes: int = 4,
+    dtype: str = "float32",
+    weights: str | None = None,
+) -> Any:
     """A classifier without random parts, and the same in torch; both compute in `dtype`."""
     torch.manual_seed(0)
-    backbone = registry.build_any(spec, weights=None, image_size=image_size)
-    for part in backbone.parts:
-        _randomize_statistics(part.network)
+    backbone = registry.build_any(spec, weights=weights, image_size=image_size)
+    if weights is None:
+        for part in backbone.parts:
+            randomize_statistics(part.network)
     copies = [copy.deepcopy(part) for part in backbone.parts]
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
@@ -94,6 +102,22 @@ def variables_and_tensors(model: Any, reference: Any) -> list[tuple[str, Any, to
     return found
 
 
+def statistics(model: Any) -> dict[str, np.ndarray]:
+    """The state of batch norms, a copy, by block and name."""
+    return {
+        f"{name}.{key}": as_numpy(variable)
+        for name in model.block_names[:-1]
+        for key, variable in model.get_layer(name).named_variables().items()
+        if not variable.trainable
+    }
+
+
+def moved(model: Any, before: dict[str, np.ndarray]) -> set[str]:
+    """The blocks whose statistics are not bit by bit what they were."""
+    now = statistics(model)
+    return {key.split(".")[0] for key in before if not np.array_equal(before[key], now[key])}
+
+
 def as_numpy(tensor: Any) -> np.ndarray:
     """A copy in main memory."""
     return np.array(keras.ops.convert_to_numpy(tensor))
@@ -104,7 +128,7 @@ def relative(value: np.ndarray, expected: np.ndarray, *, floor: float = 1e-12) -
     return float(np.abs(value - expected).max() / max(np.abs(expected).max(), floor))
 
 
-def _randomize_statistics(network: nn.Module) -> None:
+def randomize_statistics(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.3)

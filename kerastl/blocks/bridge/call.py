@@ -20,12 +20,15 @@ class Call:
         seed: Source of the random numbers of dropout and stochastic depth.
         compute_dtype: What convolutions and matrix products compute in.
         stochastic: Whether dropout and stochastic depth do anything.
+        renews_statistics: Whether batch norm normalizes by the batch and moves
+            its statistics.
     """
 
     training: bool
     seed: keras.random.SeedGenerator
     compute_dtype: str
     stochastic: bool = True
+    renews_statistics: bool = False
 
     def computed(self, tensor: Any) -> Any:
         """The tensor in the type that convolutions and matrix products compute in."""

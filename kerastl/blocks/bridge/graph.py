@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
+from kerastl.blocks.batch_norm import freeze_statistics, torch_norms
 from kerastl.blocks.bridge.call import Call, Weights
 from kerastl.blocks.bridge.layouts import Value, plain
 from kerastl.blocks.bridge.table import MODULES, OPERATIONS
@@ -26,8 +27,9 @@ class _Tracer(fx.Tracer):
 class BridgedGraph:
     """A torch module as a function of `keras.ops`.
 
-    The module is traced twice, in inference and in training mode, so that
-    whatever its `forward` makes of `self.training` holds here too.
+    The module is traced in inference and in training mode, and where it is
+    asked for in training mode with frozen statistics, so that whatever its
+    `forward` makes of `self.training` holds here too.
 
     Args:
         module: The torch module; its weights are not read.
@@ -39,22 +41,9 @@ class BridgedGraph:
 
     def __init__(self, module: nn.Module, *, name: str) -> None:
         self._name = name
-        was_training = module.training
-        self._graphs: dict[bool, fx.GraphModule] = {}
-        for training in (False, True):
-            module.train(training)
-            tracer = _Tracer()
-            try:
-                graph = tracer.trace(module)
-            except Exception as error:
-                raise ConversionError(
-                    f"Block {name!r} cannot be converted: torch.fx cannot trace it ({error}). "
-                    "Use the torch backend."
-                ) from error
-            self._graphs[training] = fx.GraphModule(tracer.root, graph)
-            for node in graph.nodes:
-                self._check(node, self._graphs[training])
-        module.train(was_training)
+        self._module = module
+        # By whether it trains, and whether its batch norms renew their statistics.
+        self._graphs = {mode: self._traced(*mode) for mode in ((False, False), (True, True))}
 
     def __call__(self, call: Call, inputs: Value, values: Mapping[str, Value]) -> Value:
         """Run the graph.
@@ -64,7 +53,10 @@ class BridgedGraph:
             inputs: What the module takes.
             values: Parameters and buffers by qualified name.
         """
-        module = self._graphs[call.training]
+        mode = (call.training, call.renews_statistics)
+        if mode not in self._graphs:
+            self._graphs[mode] = self._traced(*mode)
+        module = self._graphs[mode]
         known = dict(values)
         results: dict[fx.Node, Any] = {}
         for node in module.graph.nodes:
@@ -82,6 +74,25 @@ class BridgedGraph:
                     f"only in part ({error}). Use the torch backend."
                 ) from error
         raise ConversionError(f"Block {self._name!r} cannot be converted: it has no output.")
+
+    def _traced(self, training: bool, renews_statistics: bool) -> fx.GraphModule:
+        was_training = self._module.training
+        self._module.train(training)
+        if not renews_statistics:
+            freeze_statistics(torch_norms(self._module))
+        tracer = _Tracer()
+        try:
+            graph = tracer.trace(self._module)
+        except Exception as error:
+            raise ConversionError(
+                f"Block {self._name!r} cannot be converted: torch.fx cannot trace it ({error}). "
+                "Use the torch backend."
+            ) from error
+        self._module.train(was_training)
+        traced = fx.GraphModule(tracer.root, graph)
+        for node in graph.nodes:
+            self._check(node, traced)
+        return traced
 
     def _run(
         self,

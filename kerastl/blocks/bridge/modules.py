@@ -47,7 +47,7 @@ def batch_norm(call: Call, weights: Weights, module: Any, input: Value) -> Value
     """`nn.BatchNorm1d` and `nn.BatchNorm2d`."""
     momentum = module.momentum
     tracked = weights.get("num_batches_tracked")
-    if call.training and tracked is not None:
+    if call.renews_statistics and tracked is not None:
         seen = normalization.counted(tracked)
         if momentum is None:
             momentum = 1.0 / ops.cast(seen.data, weights["running_mean"].data.dtype)
@@ -58,7 +58,7 @@ def batch_norm(call: Call, weights: Weights, module: Any, input: Value) -> Value
         weights.get("running_var"),
         weights.get("weight"),
         weights.get("bias"),
-        call.training,
+        call.renews_statistics,
         momentum,
         module.eps,
     )

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kerastl.errors import unknown_name
-from kerastl.runs import config as configs
 from kerastl.runs import config_file
+from kerastl.runs.backends import BACKENDS, check_installed
 from kerastl.runs.comparison import report
 from kerastl.runs.comparison.measures import (
     START_WEIGHTS,
@@ -70,16 +69,12 @@ def compare(
             holds something.
     """
     for backend in backends:
-        if backend not in configs.BACKENDS:
-            listing = f"Backends: {', '.join(configs.BACKENDS)}."
-            raise unknown_name("backend", backend, configs.BACKENDS, how_to_list=listing)
+        check_installed(backend)
     if len(set(backends)) < len(backends) or len(backends) < 2:
         raise ValueError(
             "`backends` must name two or more, each once. Received: "
-            f"{','.join(backends)}. Write --backends {','.join(configs.BACKENDS)}."
+            f"{','.join(backends)}. Write --backends {','.join(BACKENDS)}."
         )
-    for backend in backends:
-        configs.check_backend(backend)
     folder = Path(config.output).expanduser()
     _clear(folder, overwrite=overwrite)
     runs = []
@@ -150,5 +145,5 @@ def _clear(folder: Path, *, overwrite: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in (report.JSON_FILE, report.PLOT_FILE, START_WEIGHTS):
         (folder / name).unlink(missing_ok=True)
-    for backend in configs.BACKENDS:
+    for backend in BACKENDS:
         (folder / f"{backend}.json").unlink(missing_ok=True)

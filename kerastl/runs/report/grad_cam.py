@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from kerastl.blocks.block import HEAD
+from kerastl.blocks.gradients import value_and_gradients
 from kerastl.blocks.running import layers_after, run_layers
 
 
@@ -76,11 +77,11 @@ def _maps_and_gradients(
     """The feature map and the gradient of each image's logit, `(images, h, w, channels)`."""
     before = keras.Model(model.inputs[0], model.get_layer(layer).output)
     maps = keras.ops.convert_to_tensor(before.predict_on_batch(images))
-    gradients = _GRADIENTS[keras.backend.backend()](_sum_of_logits(model, classes, layer), maps)
-    return _as_array(maps), _as_array(gradients)
+    _, (gradients,) = value_and_gradients(_sum_of_logits(model, classes, layer), [maps])
+    return _as_array(maps), gradients.astype("float32")
 
 
-def _sum_of_logits(model: Any, classes: np.ndarray, layer: str) -> Callable[[Any], Any]:
+def _sum_of_logits(model: Any, classes: np.ndarray, layer: str) -> Callable[[list[Any]], Any]:
     """A function of the feature map: the logit of each image's class, summed over images.
 
     Images do not mix in inference mode, so its gradient is that of each
@@ -93,44 +94,12 @@ def _sum_of_logits(model: Any, classes: np.ndarray, layer: str) -> Callable[[Any
     else:
         signs = np.eye(model.num_classes, dtype="float32")[classes]
 
-    def total(maps: Any) -> Any:
-        pooled = run_layers(model, layers, maps, training=False)
+    def total(maps: list[Any]) -> Any:
+        pooled = run_layers(model, layers, maps[0], training=False)
         return keras.ops.sum(head.logits_of(pooled, training=False) * signs_tensor)
 
     signs_tensor = keras.ops.convert_to_tensor(signs)
     return total
-
-
-def _torch_gradient(function: Callable[[Any], Any], maps: Any) -> Any:
-    import torch
-
-    with torch.enable_grad():
-        # A copy: what `predict` gives was made in inference mode.
-        variable = maps.detach().clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(function(variable), variable)
-    return gradient
-
-
-def _jax_gradient(function: Callable[[Any], Any], maps: Any) -> Any:
-    import jax
-
-    return jax.jit(jax.grad(function))(maps)
-
-
-def _tensorflow_gradient(function: Callable[[Any], Any], maps: Any) -> Any:
-    import tensorflow as tf
-
-    with tf.GradientTape() as tape:
-        tape.watch(maps)
-        total = function(maps)
-    return tape.gradient(total, maps)
-
-
-_GRADIENTS = {
-    "torch": _torch_gradient,
-    "jax": _jax_gradient,
-    "tensorflow": _tensorflow_gradient,
-}
 
 
 def _as_array(tensor: Any) -> np.ndarray:

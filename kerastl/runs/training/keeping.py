@@ -30,7 +30,7 @@ class BestEpoch(keras.callbacks.EarlyStopping):
 
     Args:
         score: What is watched, as the logs call it.
-        mode: "max" or "min": what is better.
+        mode: "max" or "min": what is better. "auto": as Keras's metric says.
         patience: Epochs without a better score that end the phase; None: no such end.
         memory: What an earlier phase or an earlier process remembered.
         weights: The best weights that go with it.
@@ -39,8 +39,8 @@ class BestEpoch(keras.callbacks.EarlyStopping):
     def __init__(
         self,
         score: str,
-        mode: str,
         *,
+        mode: str = "auto",
         patience: int | None = None,
         memory: Mapping[str, Any] | None = None,
         weights: Sequence[np.ndarray] | None = None,
@@ -58,14 +58,21 @@ class BestEpoch(keras.callbacks.EarlyStopping):
             self.wait, self.best = memory["wait"], memory["best"]
             self.best_epoch, self.best_weights = memory["best_epoch"], list(weights)
 
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """As in Keras, which would ask for a `mode` first where there is no such score."""
+        self.get_monitor_value(logs)
+        super().on_epoch_end(epoch, logs)
+
     def get_monitor_value(self, logs: Mapping[str, Any] | None) -> float:
         """The score of an epoch.
 
         Raises:
             ValueError: If there is no such score.
         """
-        if self.monitor not in (logs or {}):
-            there = sorted({name.removeprefix("val_") for name in logs or () if "/" not in name})
+        # The rate of a block is in the logs too: `learning_rate/head`.
+        scores = {name for name in logs or () if "/" not in name}
+        if self.monitor not in scores:
+            there = sorted({name.removeprefix("val_") for name in scores})
             raise ValueError(
                 f"`keep_best` must be a score of the run. Received: keep_best="
                 f"{self.monitor.removeprefix('val_')!r}. There are: {', '.join(there)}."

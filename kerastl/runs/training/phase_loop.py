@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
 
 from kerastl.internals.whole_files import remove_unfinished
 from kerastl.runs import checkpoints, config_file
@@ -17,9 +18,6 @@ from kerastl.runs.training.folder import held_files, remove_if_empty
 from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs
 from kerastl.runs.training.preparing import PreparedRun, begin_phase, phase_lines
 from kerastl.runs.training.tensorboard import TensorBoardLog
-
-# Scores of which more is better; of the others less is.
-_MORE_IS_BETTER = ("accuracy", "auc", "precision", "recall", "f1")
 
 
 class Training:
@@ -151,9 +149,8 @@ class Training:
         if not wanted or config.ema is not None:
             return None
         score = config.keep_best or "loss"
-        mode = "max" if any(word in score for word in _MORE_IS_BETTER) else "min"
         name = score if self._prepared.data.validation is None else f"val_{score}"
-        return BestEpoch(name, mode, patience=phase.patience, memory=memory, weights=weights)
+        return BestEpoch(name, patience=phase.patience, memory=memory, weights=weights)
 
 
 def _cache(config: RunConfig) -> dict[str, Any]:
@@ -163,7 +160,7 @@ def _cache(config: RunConfig) -> dict[str, Any]:
 
 def _class_weight(data: Any) -> dict[int, float]:
     """Weights that make every class count alike: images / (classes x images of the class)."""
-    counts = np.bincount(data.labels("train"), minlength=data.num_classes)
-    return {
-        label: float(counts.sum() / (len(counts) * count)) for label, count in enumerate(counts)
-    }
+    labels = data.labels("train")
+    classes = np.unique(labels)
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    return {int(label): float(weight) for label, weight in zip(classes, weights, strict=True)}

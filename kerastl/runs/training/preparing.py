@@ -20,11 +20,11 @@ from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.model.classifier import ImageClassifier
 from kerastl.model.losses import Accuracy, loss_of
 from kerastl.optimizers import schedules
-from kerastl.optimizers.rates import block_optimizer
+from kerastl.optimizers.rates import set_rates
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheWishes
+from kerastl.runs import backends, strategies
 from kerastl.runs import config as configs
-from kerastl.runs import strategies
 from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase, as_options, phases_of
 from kerastl.runs.training.tensorboard import check_tensorboard
@@ -64,7 +64,7 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         only_plan: Whether weights that are not on this machine are left out
             instead of downloaded.
     """
-    _check_backend(config)
+    backends.check_available(config.backend)
     if config.tensorboard:
         check_tensorboard()
     _seed(config.seed)
@@ -96,7 +96,7 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         config, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
     )
     prepared = PreparedRun(_resolved(config, model, phases), data, model, phases)
-    _freeze(model, phases[0])
+    _set_blocks(model, phases[0])
     model.compile(
         optimizer=_optimizer(config),
         learning_rate=_rates(prepared, phases[0]),
@@ -114,8 +114,9 @@ def begin_phase(prepared: PreparedRun, number: int) -> None:
         number: Which phase, from 0.
     """
     phase = prepared.phases[number]
-    _freeze(prepared.model, phase)
-    block_optimizer(prepared.model).set_learning_rates(_rates(prepared, phase))
+    _set_blocks(prepared.model, phase)
+    rates = _rates(prepared, phase)
+    set_rates(prepared.model, rates, tuple(phase.strategy.rates))
 
 
 def phase_lines(phase: Phase) -> list[str]:
@@ -149,15 +150,6 @@ def load_images(config: RunConfig, model: Any) -> Any:
         sampling="natural",
     )
     return _load(as_they_are, model.image_size, model.resizing, resize=model.resize)
-
-
-def _check_backend(config: RunConfig) -> None:
-    configs.check_backend(config.backend)
-    if keras.backend.backend() != config.backend:
-        raise ValueError(
-            f"`backend` must be {keras.backend.backend()!r}, which Keras already runs on. "
-            f"Received: backend={config.backend!r}. Set KERAS_BACKEND before Keras is imported."
-        )
 
 
 def _seed(seed: int) -> None:
@@ -211,7 +203,8 @@ def _precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _freeze(model: ImageClassifier, phase: Phase) -> None:
+def _set_blocks(model: ImageClassifier, phase: Phase) -> None:
+    model.batch_norm = phase.batch_norm
     model.unfreeze()
     if phase.strategy.frozen:
         model.freeze(*phase.strategy.frozen)
