@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,8 @@ def from_module(
     Args:
         module: An `nn.Module` that takes `(batch, 3, height, width)`, scaled
             with ImageNet's mean and deviation unless the classifier says
-            otherwise, and gives one tensor.
+            otherwise, and gives one tensor. It is copied and never changed;
+            what you do with it afterwards does not reach the classifier.
         spec: How the module can be had again. None: only by passing it.
         weights: A local torch file, or None or "default" for its own weights.
         image_size: Height and width, pixels. None: 224.
@@ -82,7 +84,7 @@ def from_module(
 
     Raises:
         TypeError: If `module` is no torch module.
-        ValueError: If it cannot be traced or cut.
+        ValueError: If it cannot be copied, traced or cut.
     """
     from torch import nn
 
@@ -92,6 +94,7 @@ def from_module(
     if not isinstance(module, nn.Module):
         raise TypeError(f"A backbone must be a torch.nn.Module. Received: {type(module).__name__}.")
     label = spec or f"{SOURCE}:{type(module).__name__}"
+    module = _copied(module)
     classifier = _classifying_path(module)
     if weights is not None and weights.lower() != "default":
         ignored = (f"{classifier}.",) if classifier else ()
@@ -111,6 +114,26 @@ def from_module(
         image_size=image_size or _IMAGE_SIZE,
         can_reload=spec is not None,
     )
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """A copy of a module, without gradients.
+
+    Raises:
+        ValueError: If it cannot be copied.
+    """
+    try:
+        made = copy.deepcopy(module)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            "A backbone must be a module that `copy.deepcopy` can copy, since what you pass is "
+            f"never changed. Received: {type(module).__name__} ({reason}). "
+            "Remove what computes its weights anew, such as `torch.nn.utils.weight_norm`."
+        ) from error
+    for parameter in made.parameters():
+        parameter.grad = None
+    return made
 
 
 def _classifying_path(module: nn.Module) -> str | None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 HEAD = "head"
 
+IMAGES = "images"
+"""Name of the model's input."""
+
 
 @dataclass(frozen=True)
 class Block:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
+import torch
 from torch import nn
 
 from kerastl.backbones.base import BackbonePart
@@ -13,6 +17,7 @@ from kerastl.blocks.batch_norm import TRAIN, torch_norms
 from kerastl.blocks.bridge.call import Call
 from kerastl.blocks.bridge.graph import BridgedGraph
 from kerastl.blocks.bridge.layouts import Value, image, plain
+from kerastl.blocks.copying import config_with_part, copied_block
 from kerastl.blocks.named_variables import flat_name, load_named, save_named
 from kerastl.errors import ConversionError, reason_of
 
@@ -60,12 +65,23 @@ class TorchBlock(keras.layers.Layer):
         self.torch_variables = list(self._named.values())
         # Only the structure is needed from here on: the numbers live in the variables.
         network = part.network.to("meta")
+        object.__setattr__(self, "_part", replace(part, network=network))
         object.__setattr__(self, "_graph", BridgedGraph(network, name=part.name))
         self.built = True
 
     def named_variables(self) -> dict[str, Any]:
         """Keras variable by the parameter's or buffer's qualified torch name."""
         return dict(self._named)
+
+    def copied_part(self) -> BackbonePart:
+        """The network as it is now, with a copy of its weights."""
+        network = copy.deepcopy(self._part.network).to_empty(device="cpu")
+        tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+        with torch.no_grad():
+            for name, variable in self._named.items():
+                values = np.array(keras.ops.convert_to_numpy(variable.value))
+                tensors[name].copy_(torch.from_numpy(values))
+        return replace(self._part, network=network)
 
     def layer_counts(self) -> Counter[str]:
         """How many modules of each type the block holds, containers aside."""
@@ -122,6 +138,14 @@ class TorchBlock(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         load_named(self._named, store, block=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        return config_with_part(super().get_config(), self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TorchBlock:
+        layer: TorchBlock = copied_block(cls, config)
+        return layer
 
 
 def _variables(module: nn.Module, dtype: str) -> dict[str, keras.Variable]:

@@ -9,6 +9,7 @@ import keras
 
 from kerastl.backbones.base import BackbonePart
 from kerastl.blocks.batch_norm import FROZEN, TRAIN
+from kerastl.blocks.copying import config_with_part, copied_block
 from kerastl.internals.keras_norms import layers_with_statistics, set_keeps_statistics
 
 
@@ -33,6 +34,20 @@ class KerasBlock(keras.layers.Layer):
             use_torch_kernels(self.network)
         self._batch_norm = TRAIN
         self.built = True
+
+    def copied_part(self) -> BackbonePart:
+        """The network as it is now, with a copy of its weights."""
+        network = keras.models.clone_model(self.network)
+        network.set_weights(self.network.get_weights())
+        return BackbonePart(self.name, network)
+
+    def get_config(self) -> dict[str, Any]:
+        return config_with_part(super().get_config(), self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KerasBlock:
+        layer: KerasBlock = copied_block(cls, config)
+        return layer
 
     @property
     def has_moving_statistics(self) -> bool:

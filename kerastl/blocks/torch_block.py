@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -14,6 +16,7 @@ from torch import nn
 
 from kerastl.backbones.base import BackbonePart
 from kerastl.blocks.batch_norm import FROZEN, TRAIN, freeze_statistics, torch_norms
+from kerastl.blocks.copying import config_with_part, copied_block
 from kerastl.blocks.named_variables import flat_name, load_named, save_named
 from kerastl.internals.torch_modules import holds_own_tensor, set_buffer
 
@@ -78,6 +81,10 @@ class TorchBlock(keras.layers.Layer):
     def named_variables(self) -> dict[str, Any]:
         """Keras variable by the parameter's or buffer's qualified torch name."""
         return dict(self._shared)
+
+    def copied_part(self) -> BackbonePart:
+        """The network as it is now, with a copy of its weights."""
+        return replace(self.part, network=copy.deepcopy(self._module))
 
     def layer_counts(self) -> Counter[str]:
         """How many modules of each type the block holds, containers aside."""
@@ -173,6 +180,14 @@ class TorchBlock(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         load_named(self._shared, store, block=self.name)
+
+    def get_config(self) -> dict[str, Any]:
+        return config_with_part(super().get_config(), self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TorchBlock:
+        layer: TorchBlock = copied_block(cls, config)
+        return layer
 
     def _forward(self, images: torch.Tensor) -> Any:
         try:

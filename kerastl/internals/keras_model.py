@@ -20,9 +20,11 @@ def check_compiled(model: keras.Model, method: str) -> None:
 class TakesLayerOutputs(keras.Model):
     """A Keras model whose input may also be a dict of a layer's name to that layer's output.
 
-    Keras compares the rank of an input with that of the images.
+    Keras compares the rank of an input with that of the images. A dict of the
+    input's own name is the images, as in Keras.
     """
 
     def _assert_input_compatibility(self, *args: Any) -> None:
-        if not isinstance(args[0], Mapping):
+        (name,) = (each.name for each in self.inputs)
+        if not isinstance(args[0], Mapping) or name in args[0]:
             super()._assert_input_compatibility(*args)

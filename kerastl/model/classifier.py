@@ -11,12 +11,10 @@ import keras
 from kerastl.backbones.base import Preprocessing, Resizing
 from kerastl.backbones.registry import build_any
 from kerastl.blocks import batch_norm as norms
-from kerastl.blocks.block import HEAD, Block, select
-from kerastl.blocks.running import layers_after, no_gradients, run_layers
+from kerastl.blocks.block import HEAD, IMAGES, Block, select
+from kerastl.blocks.running import no_gradients, run_layers
 from kerastl.data.resizing import check_resize
 from kerastl.data.tasks import CLASSIFICATION, task_of
-from kerastl.internals.compiled_steps import CompiledPerShape
-from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
 from kerastl.model import description
 from kerastl.model import fit_arguments as fitting
 from kerastl.model.assembly import (
@@ -26,15 +24,16 @@ from kerastl.model.assembly import (
     connect,
     pooling_layer,
 )
+from kerastl.model.cached_model import CachedModel
 from kerastl.model.head import ClassificationHead
+from kerastl.model.labels import label_range
 from kerastl.model.preprocessing import ImagePreprocessing
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
-from kerastl.prefix.decision import CacheLimits, CacheWishes
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
-class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
+class ImageClassifier(CachedModel):
     """A pretrained backbone with a new classification head.
 
     Takes raw pixels 0-255 in RGB order, `(batch, height, width, 3)`, uint8 or
@@ -46,8 +45,9 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
 
     Args:
         backbone: A spec such as "torchvision:resnet18" (`kerastl backbones`
-            lists all), a `torch.nn.Module`, or a built `Backbone`, which brings
-            its own weights and image size.
+            lists all), a `torch.nn.Module`, which is copied and never changed,
+            or a built `Backbone`, which brings its own weights and image size
+            and serves one classifier.
         num_classes: Number of classes; 1 for a single probability.
         weights: "default", the name of published weights, a local file, or
             None for random weights.
@@ -122,7 +122,8 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
             name=HEAD,
         )
         # === Functional graph ===
-        inputs = keras.Input((built.image_size, built.image_size, 3), name="images")
+        shape = (built.image_size, built.image_size, 3)
+        inputs = keras.Input(shape, name=IMAGES, dtype=scaler.compute_dtype)
         features = connect(scaler(inputs), block_layers, built)
         pool = pooling_layer(features, pooling, built.spec)
         pooled = pool(features) if pool else features
@@ -276,9 +277,13 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         loss: Any = None,
         loss_weights: Any = None,
         metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
         *,
         learning_rate: Any = None,
-        **kwargs: Any,
     ) -> None:
         """Configure training; as `keras.Model.compile`, with a rate per block.
 
@@ -286,29 +291,35 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
             optimizer: As in Keras; the model trains with a copy, of a
                 subclass of its class. `model.optimizer` keeps the moments of
                 an earlier `compile`; anything else starts anew.
-            loss: Default: cross-entropy with integer labels, or with labels 0
-                and 1 for `num_classes=1` or several labels; the mean squared
-                error of a regression.
-            loss_weights: As in Keras.
+            loss: Default: cross-entropy with class numbers or one-hot labels,
+                or with labels 0 and 1 for `num_classes=1` or several labels;
+                the mean squared error of a regression.
+            loss_weights: As in Keras, as are those from `weighted_metrics` to
+                `auto_scale_loss`.
             metrics: As in Keras. Default: accuracy, the area under the curves
                 of precision and recall, or the mean absolute error.
             learning_rate: A float or Keras schedule for all blocks, what
                 `kerastl.layerwise_decay` returns, or a dict of block name to
                 float or schedule with one entry per block that trains. None:
                 the optimizer's own.
-            **kwargs: As in Keras.
 
         Raises:
             UnknownNameError: If a rate is for a block that does not exist.
             ValueError: If a rate is for a frozen block, or one is missing.
         """
-        self._jit_compile = kwargs.get("jit_compile", "auto")
+        self._jit_compile = jit_compile
+        loss = fitting.resolve_loss(loss, self.task, self.num_classes)
+        self._allowed_labels = label_range(loss, self.num_classes)
         super().compile(
             optimizer=rates.optimizer_by_block(self, optimizer, learning_rate),
-            loss=fitting.resolve_loss(loss, self.task, self.num_classes),
+            loss=loss,
             loss_weights=loss_weights,
             metrics=fitting.resolve_metrics(metrics, self.task, self.num_classes),
-            **kwargs,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
         )
         rates.follow_blocks(self.optimizer)
 
@@ -321,13 +332,15 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
         config: dict[str, Any] = super().get_compile_config()
         if not config:
             return config
-        config["learning_rates"] = rates.rates_config(self)
-        return {**config, "jit_compile": self._jit_compile}
+        # Beside the class and the configuration of the optimizer, where plain Keras, which
+        # `keras.models.clone_model` makes of a classifier, does not look.
+        optimizer = {**config["optimizer"], "learning_rates": rates.rates_config(self)}
+        return {**config, "optimizer": optimizer, "jit_compile": self._jit_compile}
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved file says; part of `load_model`."""
-        config = dict(config)
-        learning_rates = config.pop("learning_rates", None)
+        optimizer = config["optimizer"]
+        learning_rates = optimizer.get("learning_rates") if isinstance(optimizer, dict) else None
         self.compile(**keras.saving.deserialize_keras_object(config))
         if learning_rates is not None:
             rates.restore_rates(self, learning_rates)
@@ -352,94 +365,16 @@ class ImageClassifier(TakesLayerOutputs, CompiledPerShape):
 
         return plan_table(block_plan(self, total_steps))
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        *,
-        cache: str | bool = "auto",
-        cache_views: int = 1,
-        cache_limits: CacheLimits | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """As `keras.Model.fit`, with the frozen blocks at the input side computed once.
-
-        What the unbroken run of frozen blocks at the input side gives for an
-        image is kept for later epochs, where the image is known to be the same
-        in each: arrays, and `load_data` without random augmentation.
-        `cache_report` says what was done, and why.
-
-        The rate of every block is logged as `learning_rate/<block>`. A loss
-        that is not finite stops the training and brings the weights of the
-        last finished epoch back. `class_weight` works with a torch
-        `DataLoader` too.
-
-        Args:
-            x: As in Keras.
-            y: As in Keras.
-            cache: "auto", "memory", "disk" or False. "memory" and "disk" take
-                any `DataLoader` of numbered images at its word.
-            cache_views: Where images change at random: views of each that are
-                kept and taken in turns, one per epoch.
-            cache_limits: The most that the cache may take.
-            **kwargs: As in Keras.
-
-        Raises:
-            ValueError: If a block that trains has no rate, or labels are out
-                of range.
-            TrainingDivergedError: If the loss is not finite.
-        """
-        check_compiled(self, "fit")
-        rates.check_rates(self)
-        wishes = CacheWishes.checked(cache, cache_views, cache_limits)
-        x, kwargs = fitting.checked_arguments(self, x, y, kwargs)
-        fit = caching.cached_fit(self, x, y, kwargs, wishes, self._prefix_cache)
-        self.cache_report = fit.report
-        options = fitting.with_callbacks(self, fit.options, before=fit.before, after=fit.after)
-        self._running_fit = fit
-        try:
-            return super().fit(fit.x, fit.y, **options)
-        finally:
-            self._running_fit = None
-            self._prefix_cache.close(fit.prefix)
-
-    def clear_cache(self) -> None:
-        """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""
-        self._prefix_cache.clear()
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """As in Keras; a dict of a layer's name to its output goes on from there."""
-        if isinstance(inputs, Mapping):
-            ((name, values),) = inputs.items()
-        elif prefix := fitting.prefix_apart(inputs, self._running_fit, self.jit_compile):
-            name = prefix.boundary.layer
-            outputs = prefix.function(inputs)
-            values = outputs[0] if len(outputs) == 1 else outputs
-        else:
-            return super().call(inputs, training=training, mask=mask)
-        return run_layers(self, layers_after(self, name), values, training=training)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """As in Keras, after a look at the labels, where that costs no transfer."""
-        fitting.check_batch_labels(y, self.num_classes, task=self.task)
-        return super().compute_loss(
-            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
-        )
-
     def get_config(self) -> dict[str, Any]:
         """What a file says of the classifier, its weights aside."""
         return description.config_of(self)
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ImageClassifier:
-        """The classifier that a file describes, with random weights."""
+        """The classifier that a file describes, with random weights.
+
+        A backbone that only a torch module can give has that module's weights.
+        """
         arguments, frozen = description.arguments_from(config)
         model = cls(**arguments)
         if frozen:

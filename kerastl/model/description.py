@@ -6,9 +6,10 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kerastl.backbones.base import preprocessing_from, resizing_from
+from kerastl.backbones.base import Backbone, preprocessing_from, resizing_from
 from kerastl.blocks import batch_norm
 from kerastl.blocks.block import HEAD
+from kerastl.internals.live import Live, target_of
 from kerastl.internals.versions import __version__, versions
 
 FORMAT = 1
@@ -30,11 +31,24 @@ _NOTHING = Given()
 given_to_load: ContextVar[Given] = ContextVar("given", default=_NOTHING)
 
 
+def _copied_backbone(model: Any) -> Backbone:
+    """The backbone of a classifier as it is now, with copies of its weights."""
+    layers = [model.get_layer(name) for name in model.block_names[:-1]]
+    return Backbone(
+        spec=str(model.backbone_spec),
+        parts=[layer.copied_part() for layer in layers],
+        preprocessing=model.preprocessing,
+        resizing=model.resizing,
+        image_size=model.image_size,
+        can_reload=model.can_reload,
+    )
+
+
 def rebuilt(model: Any) -> Any:
     """A copy of a classifier, with its weights, under Keras's present dtype policy.
 
     Args:
-        model: An `ImageClassifier` whose spec rebuilds its backbone.
+        model: An `ImageClassifier`.
     """
     # Its code runs in this process already.
     token = given_to_load.set(Given(may_import=True))
@@ -53,7 +67,7 @@ def config_of(model: Any) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "versions": versions(),
-        "backbone": model.backbone_spec,
+        "backbone": Live(model.backbone_spec, model),
         "can_reload": model.can_reload,
         "num_classes": model.num_classes,
         "task": model.task,
@@ -116,6 +130,9 @@ def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
     given = given_to_load.get()
     if given.backbone is not None:
         return given.backbone, given.blocks
+    is_code = not can_reload or spec.startswith("module:")
+    if is_code and (live := target_of(spec)) is not None:
+        return _copied_backbone(live), None
     if not can_reload:
         raise ValueError(
             f"The model was built from an nn.Module ({spec}), which the file does not hold. "

@@ -17,7 +17,9 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
     The weights and the moving statistics become those of the last finished
     epoch, or of the start. The optimizer's own state is not brought back:
-    compile again, with a smaller rate, before training on.
+    compile again, with a smaller rate, before training on. It comes after the
+    user's callbacks: where one has stopped the training, as `TerminateOnNaN`
+    does, it leaves everything as it is.
 
     Raises:
         TrainingDivergedError: From within `fit`, with the step and the rate
@@ -41,7 +43,7 @@ class StopOnNonFiniteLoss(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
-        if math.isfinite(loss):
+        if math.isfinite(loss) or self.model.stop_training:
             return
         rates = _current_rates(self.model)
         for variable, value in zip(self.model.weights, self._good, strict=True):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from kerastl.data.class_weights import WeightedCollate
-from kerastl.data.tasks import CLASSIFICATION, REGRESSION, task_of
+from kerastl.data.class_weights import with_class_weights
+from kerastl.data.ordering import SeededOrder
+from kerastl.data.tasks import CLASSIFICATION, task_of
+from kerastl.model.divergence import StopOnNonFiniteLoss
+from kerastl.model.labels import check_labels
 from kerastl.model.losses import BY_NAME
 from kerastl.optimizers.rates import last_rates
 from kerastl.prefix.caching import CachedFit
@@ -48,9 +51,8 @@ class OrderPerEpoch(keras.callbacks.Callback):
 def resolve_loss(loss: Any, task: str, num_classes: int) -> Any:
     """Keras's cross-entropies by name, and the task's default, taken from the logits."""
     if loss is None:
-        loss = "binary_crossentropy" if num_classes == 1 else "sparse_categorical_crossentropy"
-        if task != CLASSIFICATION:
-            loss = task_of(task).loss
+        is_binary = task == CLASSIFICATION and num_classes == 1
+        loss = "binary_crossentropy" if is_binary else task_of(task).loss
     return BY_NAME[loss]() if isinstance(loss, str) and loss in BY_NAME else loss
 
 
@@ -69,15 +71,15 @@ def resolve_metrics(metrics: Any, task: str, num_classes: int) -> Any:
 
 
 def checked_arguments(
-    model: Any, x: Any, y: Any, kwargs: dict[str, Any]
+    model: Any, x: Any, y: Any, options: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """The arguments of `keras.Model.fit`, checked, with kerastl's callbacks first.
+    """The arguments of `keras.Model.fit`, once they are known to go together.
 
     Args:
         model: The classifier.
         x: First argument of `fit`.
         y: Second argument of `fit`.
-        kwargs: The others.
+        options: The others.
 
     Returns:
         `x`, with class weights in its batches where it is a `DataLoader`, and
@@ -87,83 +89,71 @@ def checked_arguments(
         ValueError: If labels are out of range, or `num_classes` is not that
             of the data.
     """
-    from kerastl.data.ordering import SeededOrder
-    from kerastl.model.divergence import StopOnNonFiniteLoss
-
-    kwargs = dict(kwargs)
+    options = dict(options)
     if y is not None:
-        check_labels(y, model.num_classes, task=model.task)
-    for name, data in (("x", x), ("validation_data", kwargs.get("validation_data"))):
+        check_labels(y, model._allowed_labels, model.num_classes)
+    for name, data in (("x", x), ("validation_data", options["validation_data"])):
         if _is_data_loader(data):
             _check_classes(name, data, model)
-    _check_what_loaders_hold(x, y, kwargs)
+    _check_what_loaders_hold(x, y, options)
     if _is_data_loader(x):
-        kwargs.setdefault("shuffle", False)  # the loader's own business; Keras would warn
-        if kwargs.get("class_weight"):
-            x = _weighted(x, kwargs.pop("class_weight"))
-    first: list[keras.callbacks.Callback] = [LearningRateLog(), StopOnNonFiniteLoss()]
+        # The loader's own business; Keras would warn of what is its own default.
+        options["shuffle"] = False
+        if options["class_weight"]:
+            x = with_class_weights(x, options["class_weight"])
+            options["class_weight"] = None
+    return x, options
+
+
+def own_callbacks(
+    x: Any, *, before: Sequence[Any], after: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """kerastl's callbacks of a `fit`, before and after the user's.
+
+    The rates are in the logs that the user's callbacks see. A loss that is not
+    finite is for the user's callbacks first, as in Keras.
+
+    Args:
+        x: First argument of `fit`.
+        before: More that come before the user's.
+        after: More that come after the user's.
+    """
+    first: list[Any] = [LearningRateLog()]
     sampler = getattr(getattr(x, "batch_sampler", None), "sampler", None)
     if isinstance(sampler, SeededOrder):
         first.append(OrderPerEpoch(sampler))
-    return x, with_callbacks(model, kwargs, before=first)
+    return [*before, *first], [StopOnNonFiniteLoss(), *after]
 
 
+@contextlib.contextmanager
 def with_callbacks(
-    model: Any, kwargs: dict[str, Any], *, before: Sequence[Any] = (), after: Sequence[Any] = ()
-) -> dict[str, Any]:
-    """The arguments of `keras.Model.fit` with more callbacks around the user's."""
-    given = kwargs.get("callbacks")
-    if isinstance(given, keras.callbacks.CallbackList):
-        for callback in (*before, *after):
-            callback.set_model(model)
-        given.callbacks[:] = [*before, *given.callbacks, *after]
-        return kwargs
-    listed = list(given) if isinstance(given, list | tuple) else [given] if given else []
-    return {**kwargs, "callbacks": [*before, *listed, *after]}
+    model: Any, given: Any, before: Sequence[Any], after: Sequence[Any]
+) -> Iterator[Any]:
+    """The argument `callbacks` of `keras.Model.fit` with others around the user's.
 
-
-def check_labels(labels: Any, num_classes: int, *, task: str = CLASSIFICATION) -> None:
-    """Refuse integer labels that are no class; one-hot labels and numbers to predict pass.
-
-    Raises:
-        ValueError: Naming the first label that is out of range.
+    A `CallbackList` of the user's has them within the block only.
     """
-    if task == REGRESSION:
+    if not isinstance(given, keras.callbacks.CallbackList):
+        listed = list(given) if isinstance(given, list | tuple) else [given] if given else []
+        yield [*before, *listed, *after]
         return
+    for callback in (*before, *after):
+        callback.set_params(given.params)
+        callback.set_model(model)
+    users = list(given.callbacks)
+    given.callbacks[:] = [*before, *users, *after]
     try:
-        values = np.asarray(keras.ops.convert_to_numpy(labels))
-    except (TypeError, ValueError, RuntimeError):
-        return  # Keras says better what it cannot take
-    values = values[..., 0] if values.ndim == 2 and values.shape[-1] == 1 else values
-    if values.ndim != 1 or values.size == 0 or not np.issubdtype(values.dtype, np.number):
-        return
-    highest = max(num_classes - 1, 1)
-    wrong = values[(values < 0) | (values > highest)]
-    if wrong.size:
-        raise ValueError(
-            f"Labels must be from 0 to {highest} for num_classes={num_classes}. "
-            f"Received: {wrong.size} others, such as {wrong[0]}. "
-            "Build the classifier with the number of classes of the data."
-        )
+        yield given
+    finally:
+        given.callbacks[:] = users
 
 
-def check_batch_labels(labels: Any, num_classes: int, *, task: str = CLASSIFICATION) -> None:
-    """The same for one batch, where its labels are still in main memory.
-
-    Keras's one-hot turns a label that is out of range into no class at all,
-    so that nothing would stop a wrong set from training.
-    """
-    device = getattr(labels, "device", None)
-    if getattr(device, "type", None) == "cpu" or isinstance(labels, np.ndarray):
-        check_labels(labels, num_classes, task=task)
-
-
-def _check_what_loaders_hold(x: Any, y: Any, kwargs: Mapping[str, Any]) -> None:
+def _check_what_loaders_hold(x: Any, y: Any, options: Mapping[str, Any]) -> None:
     """Refuse labels and weights beside a `DataLoader`: its own would be the ones that count."""
-    validation = kwargs.get("validation_data")
+    validation = options["validation_data"]
     given = {
         "y": _is_data_loader(x) and y is not None,
-        "sample_weight": _is_data_loader(x) and kwargs.get("sample_weight") is not None,
+        "sample_weight": _is_data_loader(x) and options["sample_weight"] is not None,
         "validation_data": isinstance(validation, tuple | list)
         and len(validation) > 1
         and _is_data_loader(validation[0]),
@@ -223,27 +213,7 @@ def prefix_apart(images: Any, fit: CachedFit | None, jit_compile: bool) -> Runni
     """
     if fit is None or fit.prefix is None or jit_compile or getattr(images, "is_meta", False):
         return None
+    if getattr(images, "requires_grad", False):  # a callback may ask for the images' gradients
+        return None
     on_torch = keras.backend.backend() == "torch"
     return fit.prefix if on_torch and fit.prefix.is_on else None
-
-
-def _weighted(loader: Any, class_weight: Mapping[int, float]) -> Any:
-    """The same loader with class weights: Keras takes them for arrays only."""
-    from torch.utils.data import DataLoader
-
-    if loader.batch_sampler is None:
-        raise ValueError(
-            "`class_weight` needs a DataLoader that makes batches. Received: batch_size=None. "
-            "Give sample weights as the third item of each batch."
-        )
-    return DataLoader(
-        loader.dataset,
-        batch_sampler=loader.batch_sampler,
-        collate_fn=WeightedCollate(loader.collate_fn, class_weight),
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=loader.generator,
-        persistent_workers=loader.persistent_workers,
-    )

@@ -9,13 +9,15 @@ from typing import Any
 import keras
 
 from kerastl.internals.logits import keep_logits
+from kerastl.internals.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
 class ClassificationHead(keras.layers.Layer):
     """Pooled features to class probabilities, or to numbers.
 
-    Takes `(batch, features)`; gives `(batch, num_classes)` float32.
+    Takes `(batch, features)`; gives `(batch, num_classes)` float32, or float64
+    under that dtype policy.
 
     Args:
         num_classes: Number of classes; 1 for one probability per image.
@@ -87,16 +89,21 @@ class ClassificationHead(keras.layers.Layer):
         """What the probabilities are made of, before the temperature.
 
         Returns:
-            `(batch, num_classes)` float32.
+            `(batch, num_classes)`, float32 or float64.
         """
         for index, layer in enumerate((*self.hidden, self.logits)):
             if self.dropouts and self.stochastic:
                 features = self.dropouts[index](features, training=training)
             features = layer(features)
-        return keras.ops.cast(features, "float32")
+        return keras.ops.cast(features, self._output_type)
 
     def compute_output_spec(self, features: Any, training: bool | None = None) -> Any:
-        return keras.KerasTensor((features.shape[0], self.num_classes), dtype="float32")
+        return keras.KerasTensor((features.shape[0], self.num_classes), dtype=self._output_type)
+
+    @property
+    def _output_type(self) -> str:
+        """Probabilities keep the precision of the variables, and are never in half of float32's."""
+        return at_least_float32(self.variable_dtype)
 
     def layer_counts(self) -> Counter[str]:
         """How many layers of each type the head holds."""

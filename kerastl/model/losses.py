@@ -15,6 +15,7 @@ from keras import ops
 
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
 from kerastl.internals.logits import logits_of
+from kerastl.internals.precision import at_least_float32
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -25,8 +26,7 @@ class SparseCategoricalCrossentropy(keras.losses.SparseCategoricalCrossentropy):
         logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
-        exact = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        return exact.call(y_true, logits)
+        return _of_logits(keras.losses.SparseCategoricalCrossentropy, self).call(y_true, logits)
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -37,10 +37,7 @@ class CategoricalCrossentropy(keras.losses.CategoricalCrossentropy):
         logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
-        exact = keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=self._fn_kwargs["label_smoothing"]
-        )
-        return exact.call(y_true, logits)
+        return _of_logits(keras.losses.CategoricalCrossentropy, self).call(y_true, logits)
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -51,10 +48,7 @@ class BinaryCrossentropy(keras.losses.BinaryCrossentropy):
         logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
-        exact = keras.losses.BinaryCrossentropy(
-            from_logits=True, label_smoothing=self._fn_kwargs["label_smoothing"]
-        )
-        return exact.call(y_true, logits)
+        return _of_logits(keras.losses.BinaryCrossentropy, self).call(y_true, logits)
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -87,8 +81,9 @@ class Crossentropy(keras.losses.Loss):
         logits = logits_of(y_pred)
         if logits is None:
             logits = ops.log(ops.maximum(y_pred, keras.config.epsilon()))
-        log_probabilities = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-        targets = as_shares(y_true, log_probabilities.shape[-1])
+        precise = at_least_float32(logits.dtype)
+        log_probabilities = ops.log_softmax(ops.cast(logits, precise), axis=-1)
+        targets = ops.cast(as_shares(y_true, log_probabilities.shape[-1]), precise)
         smoothing = self.label_smoothing
         targets = (1 - smoothing) * targets + smoothing / log_probabilities.shape[-1]
         terms = targets * log_probabilities
@@ -106,18 +101,13 @@ class Crossentropy(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="kerastl")
 class BinaryFocalCrossentropy(keras.losses.BinaryFocalCrossentropy):
-    """Focal loss with labels 0 and 1 (Lin et al., 2017), without class balancing."""
+    """Focal loss with labels 0 and 1 (Lin et al., 2017)."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         logits = logits_of(y_pred)
         if logits is None:
             return super().call(y_true, y_pred)
-        exact = keras.losses.BinaryFocalCrossentropy(
-            gamma=self._fn_kwargs["gamma"],
-            from_logits=True,
-            label_smoothing=self._fn_kwargs["label_smoothing"],
-        )
-        return exact.call(y_true, logits)
+        return _of_logits(keras.losses.BinaryFocalCrossentropy, self).call(y_true, logits)
 
 
 @keras.saving.register_keras_serializable(package="kerastl")
@@ -133,6 +123,12 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
+
+
+def _of_logits(kind: type[keras.losses.Loss], loss: keras.losses.Loss) -> keras.losses.Loss:
+    """Keras's loss as the user set ours, taken from the logits."""
+    # Past the `get_config` of a subclass, whose arguments Keras's loss does not know.
+    return kind(**{**kind.get_config(loss), "from_logits": True})
 
 
 def as_shares(labels: Any, num_classes: int) -> Any:

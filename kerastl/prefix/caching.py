@@ -17,8 +17,9 @@ from kerastl.prefix.boundary import Boundary, boundary_of
 from kerastl.prefix.decision import CacheDecision, CacheWishes, Room, decide, views_of
 from kerastl.prefix.features import BoundaryFeatures, LabelRows
 from kerastl.prefix.functions import variables_before, weights_digest
+from kerastl.prefix.own_steps import own_steps
 from kerastl.prefix.running import RunningPrefix, WarnOfLateChanges, WatchPrefix
-from kerastl.prefix.sources import ImageSource, LoaderSource, array_source, loader_source
+from kerastl.prefix.sources import ImageSource, LoaderSource, array_source, loader_source, single
 from kerastl.prefix.store import FeatureStore
 
 
@@ -148,7 +149,7 @@ class _Part:
 def planned_report(model: Any, x: Any, validation: Any, wishes: CacheWishes, *, epochs: int) -> str:
     """What `fit` would keep, in one line, without doing it."""
     room = wishes.limits.room()
-    return _report(_parts(boundary_of(model), x, validation, wishes, room, epochs=epochs))
+    return _report(_parts(model, x, validation, wishes, room, epochs=epochs))
 
 
 def cached_fit(
@@ -165,17 +166,18 @@ def cached_fit(
         cache: What the model keeps; brought up to date.
     """
     options = dict(options)
-    boundary, validation = boundary_of(model), options.get("validation_data")
+    boundary, own = boundary_of(model), own_steps(model)
     room = wishes.limits.room(held=Room(cache.memory_bytes, cache.disk_bytes))
-    epochs = options.get("epochs", 1) - options.get("initial_epoch", 0)
-    parts = _parts(boundary, x, validation, wishes, room, epochs=epochs)
+    epochs = options["epochs"] - options["initial_epoch"]
+    parts = _parts(model, x, options["validation_data"], wishes, room, epochs=epochs)
     if wishes.explicit and parts[0].decision.place is None:
         reason = parts[0].decision.reason
         warnings.warn(f"The cache that was asked for is {reason}.", stacklevel=4)
     if boundary is None:
         cache.clear()
     is_kept = boundary is not None and any(part.decision.place for part in parts)
-    if boundary is None or not (is_kept or keras.backend.backend() == "torch"):
+    is_apart = is_kept or (keras.backend.backend() == "torch" and not own)
+    if boundary is None or not is_apart:
         return CachedFit(x, y, options, None, _report(parts))
     prefix = RunningPrefix(model, boundary)
     if is_kept:
@@ -189,7 +191,7 @@ def cached_fit(
 
 
 def _parts(
-    boundary: Boundary | None,
+    model: Any,
     x: Any,
     validation: Any,
     wishes: CacheWishes,
@@ -198,11 +200,12 @@ def _parts(
     epochs: int,
 ) -> list[_Part]:
     """What is done with the training images, and with the validation images where there are any."""
+    boundary, own = boundary_of(model), own_steps(model)
     data = [(source_of(x), wishes)]
     if validation is not None:
         data.append((_validation_source(validation), _held_out(wishes)))
     return [
-        _Part(source, wanted, decide(boundary, source, wanted, room, epochs=epochs))
+        _Part(source, wanted, decide(boundary, source, wanted, room, epochs=epochs, own_steps=own))
         for source, wanted in data
     ]
 
@@ -265,6 +268,7 @@ def _without_file(error: OSError, wishes: CacheWishes) -> CacheDecision:
 
 def source_of(x: Any) -> ImageSource | None:
     """Which images an argument of `fit` holds, where they can be told apart."""
+    x = single(x)
     return array_source(x) or loader_source(x)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -142,6 +143,7 @@ def decide(
     room: Room,
     *,
     epochs: int,
+    own_steps: Sequence[str] = (),
 ) -> CacheDecision:
     """Whether to cache the features of the images of a source.
 
@@ -151,9 +153,12 @@ def decide(
         wishes: What the user asked for.
         room: What may be taken; what is decided on is taken off it.
         epochs: How often the images are used.
+        own_steps: Methods of the model that are the user's own.
     """
     if wishes.mode == "off":
         return _no("as asked")
+    if own_steps:
+        return _no(f"the model's own {' and '.join(own_steps)} may use the images themselves")
     if boundary is None:
         return _no("the first block trains, so nothing stays the same from epoch to epoch")
     if source is None:

@@ -10,6 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastl.blocks.block import IMAGES
+from kerastl.data.class_weights import WeightedCollate
+from kerastl.internals.loaders import remade
 from kerastl.prefix.numbering import Numbered, NumberedCollate, as_numbers
 
 
@@ -92,6 +95,15 @@ class LoaderSource:
 ImageSource = ArraySource | LoaderSource
 
 
+def single(inputs: Any) -> Any:
+    """The images in what Keras takes for a model of one input: alone, in a list or in a dict."""
+    if isinstance(inputs, list | tuple) and len(inputs) == 1:
+        return inputs[0]
+    if isinstance(inputs, dict) and list(inputs) == [IMAGES]:
+        return inputs[IMAGES]
+    return inputs
+
+
 def array_source(x: Any) -> ArraySource | None:
     """The source for the first argument of `fit` where that is an array or tensor."""
     is_array = isinstance(x, np.ndarray) or keras.ops.is_tensor(x) or _is_torch_tensor(x)
@@ -115,23 +127,8 @@ def loader_source(x: Any) -> LoaderSource | None:
 
 def numbered(loader: Any) -> Any:
     """The same loader with `(numbers, batch)` for each batch."""
-    from torch.utils.data import DataLoader
-
-    from kerastl.data.batches import ImageLoader
-
-    kind = ImageLoader if isinstance(loader, ImageLoader) else DataLoader
-    return kind(
-        Numbered(loader.dataset),  # type: ignore[arg-type]
-        batch_sampler=loader.batch_sampler,
-        collate_fn=NumberedCollate(loader.collate_fn),
-        num_workers=loader.num_workers,
-        pin_memory=loader.pin_memory,
-        worker_init_fn=loader.worker_init_fn,
-        multiprocessing_context=loader.multiprocessing_context,
-        generator=loader.generator,
-        persistent_workers=loader.persistent_workers,
-        prefetch_factor=loader.prefetch_factor,
-        timeout=loader.timeout,
+    return remade(
+        loader, dataset=Numbered(loader.dataset), collate=NumberedCollate(loader.collate_fn)
     )
 
 
@@ -154,7 +151,6 @@ def _only_stacks(collate: Any) -> bool:
     from torch.utils.data import default_collate
 
     from kerastl.data.batches import collate_sound
-    from kerastl.data.class_weights import WeightedCollate
 
     if isinstance(collate, WeightedCollate):
         return _only_stacks(collate.inner)
