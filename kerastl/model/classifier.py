@@ -173,6 +173,8 @@ class ImageClassifier(CachedModel):
     @property
     def variables_by_block(self) -> dict[str, tuple[keras.Variable, ...]]:
         """Every variable that trains when its block does, frozen or not."""
+        layers = {name: self.get_layer(name) for name in self.block_names}
+        self._variables_of = self._variables_of.updated(layers)
         return dict(self._variables_of.by_block)
 
     @property
@@ -375,8 +377,11 @@ class ImageClassifier(CachedModel):
 
         A backbone that only a torch module can give has that module's weights.
         """
+        config = dict(config)
+        dense = config.pop("dense", {})
         arguments, frozen = description.arguments_from(config)
         model = cls(**arguments)
+        model.get_layer(HEAD).adapt_dense(dense)
         if frozen:
             model.freeze(*frozen)
         return model

@@ -83,6 +83,7 @@ def config_of(model: Any) -> dict[str, Any]:
         "frozen": [block.name for block in model.blocks if not block.trainable],
         "batch_norm": batch_norm.given_modes(model),
         "name": model.name,
+        **({"dense": dense} if (dense := head.dense_options()) else {}),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +28,8 @@ class ClassificationHead(keras.layers.Layer):
         temperature: What the logits are divided by, in training as well, so
             that `fit`, `predict` and the saved file agree. It changes how sure
             the probabilities are and not which class comes first.
+        dense: What `enable_lora` and `quantize` have made of Dense layers, as
+            `dense_options` has it.
 
     Raises:
         ValueError: If the temperature is not above 0.
@@ -41,6 +43,7 @@ class ClassificationHead(keras.layers.Layer):
         dropout: float = 0.0,
         activation: str | None = None,
         temperature: float = 1.0,
+        dense: Mapping[str, Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> None:
         if not 0 < temperature < float("inf"):
@@ -55,6 +58,7 @@ class ClassificationHead(keras.layers.Layer):
         self.dropout = dropout
         self.temperature = temperature
         self.stochastic = True
+        self._dense = dict(dense or {})
         self.hidden = [
             keras.layers.Dense(units, activation="relu", name=f"hidden{i}")
             for i, units in enumerate(self.hidden_units, 1)
@@ -73,6 +77,7 @@ class ClassificationHead(keras.layers.Layer):
             width = layer.units
         for layer in self.dropouts:
             layer.build((None, width))
+        self.adapt_dense(self._dense)
         self.built = True
 
     def call(self, features: Any, training: bool | None = None) -> Any:
@@ -105,6 +110,32 @@ class ClassificationHead(keras.layers.Layer):
         """Probabilities keep the precision of the variables, and are never in half of float32's."""
         return at_least_float32(self.variable_dtype)
 
+    def dense_options(self) -> dict[str, dict[str, Any]]:
+        """What `enable_lora` and `quantize` made of Dense layers: layer's name -> its options."""
+        options = {}
+        for layer in (*self.hidden, self.logits):
+            if layer.lora_rank or layer.quantization_mode:
+                config = layer.get_config()
+                options[layer.name] = {
+                    "quantization_mode": layer.quantization_mode,
+                    "quantization_config": config.get("quantization_config"),
+                    "lora_rank": config.get("lora_rank"),
+                    "lora_alpha": config.get("lora_alpha"),
+                }
+        return options
+
+    def adapt_dense(self, options: Mapping[str, Mapping[str, Any]]) -> None:
+        """Do to Dense layers that are built what `dense_options` describes; weights come after."""
+        for layer in (*self.hidden, self.logits):
+            if layer.name not in options:
+                continue
+            given = options[layer.name]
+            if mode := given["quantization_mode"]:
+                config = keras.saving.deserialize_keras_object(given["quantization_config"])
+                layer.quantize(mode, config=config)
+            if rank := given["lora_rank"]:
+                layer.enable_lora(rank, lora_alpha=given["lora_alpha"])
+
     def layer_counts(self) -> Counter[str]:
         """How many layers of each type the head holds."""
         return Counter(
@@ -119,4 +150,5 @@ class ClassificationHead(keras.layers.Layer):
             "dropout": self.dropout,
             "activation": self.activation,
             "temperature": self.temperature,
+            "dense": self.dense_options(),
         }

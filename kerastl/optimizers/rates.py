@@ -20,6 +20,21 @@ class BlockVariables:
 
     by_block: Mapping[str, tuple[keras.Variable, ...]]
 
+    def updated(self, layers: Mapping[str, Any]) -> BlockVariables:
+        """The same after layers got or lost variables, as `enable_lora` and `quantize` have it.
+
+        Args:
+            layers: Block name -> its layer.
+        """
+        by_block = {}
+        for name, known in self.by_block.items():
+            present = {id(variable) for variable in layers[name].variables}
+            before = {id(variable) for variable in known}
+            kept = [variable for variable in known if id(variable) in present]
+            new = [v for v in layers[name].variables if v.trainable and id(v) not in before]
+            by_block[name] = (*kept, *new)
+        return BlockVariables(by_block)
+
 
 def by_block(learning_rate: Any, names: Sequence[str], trainable: Sequence[str]) -> dict[str, Any]:
     """A rate per block.
