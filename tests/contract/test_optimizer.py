@@ -341,7 +341,11 @@ PAIRS = {
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_rates_by_block_are_pytorchs_parameter_groups(name):
-    torch = pytest.importorskip("torch")
+    # Importing torch's optimizers beside another backend loads triton, which can crash.
+    if keras.backend.backend() != "torch":
+        pytest.skip("PyTorch's optimizers are for the torch backend")
+    import torch
+
     ours, theirs = PAIRS[name]
     blocks, groups = plain_keras.variables(), []
     for block, variables in plain_keras.variables().items():

@@ -1,4 +1,4 @@
-"""The optimizer beside plain Keras on this backend: rows of the table, and equal blocks."""
+"""The optimizer beside plain Keras on this backend: a compiled fit, and rows of the table."""
 
 import keras
 import optimizer_table
