@@ -124,7 +124,7 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
             outputs = prefix.function(images)
             values = outputs[0] if len(outputs) == 1 else outputs
         else:
-            return super().call(inputs, training=training, mask=mask)
+            return super().call(images, training=training, mask=mask)
         return run_layers(self, layers_after(self, name), values, training=training)
 
     def compute_loss(

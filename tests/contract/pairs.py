@@ -49,7 +49,7 @@ def classifier(*, kind=None, frozen=(), num_classes=CLASSES, **options):
 def plain(*, kind=keras.Model, **options):
     """What Keras makes of the same layers."""
     twin = classifier(**options)
-    return kind(twin.inputs, twin.outputs, name=twin.name)
+    return kind(twin.inputs[0], twin.outputs[0], name=twin.name)
 
 
 def compiled(model, **options):

@@ -138,6 +138,7 @@ CASES = {
 ROWS = [(name, case) for name, cases in CASES.items() for case in cases]
 # What Keras itself warns of is no matter here.
 pytestmark = [
+    pytest.mark.filterwarnings("ignore:(?s).*structure of `inputs` doesn't match"),
     pytest.mark.filterwarnings("ignore:.shuffle=True. was passed"),
     pytest.mark.filterwarnings("ignore:Your input ran out of data"),
     pytest.mark.filterwarnings("ignore:The `class_weight` argument"),
