@@ -110,6 +110,15 @@ class PartByPart(keras.optimizers.Optimizer):
         for variable, average in zip(variables, averages, strict=True):
             average.assign(ops.copy(variable.value))
 
+    def copy_averages(self) -> None:
+        """Give each moving average memory of its own.
+
+        Keras 3.15 lets a weight and its average share it, which a step on JAX
+        gives away, and only once.
+        """
+        for average in self._model_variables_moving_average:
+            average.assign(ops.copy(average.value))
+
     # === What Keras asks ===
 
     @property

@@ -238,10 +238,7 @@ class RateByBlock(PartByPart):
             self.build(var_list)
         super().finalize_variable_values(var_list)
         if self.use_ema and keras.backend.backend() == "jax":
-            # Keras 3.15 lets a weight and its average share memory, which the next step gives
-            # away, and only once.
-            for average in self._model_variables_moving_average:
-                average.assign(ops.copy(average.value))
+            self.copy_averages()
 
     def save_own_variables(self, store: Any) -> None:
         """Write the state under the names of the blocks."""
