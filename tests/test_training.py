@@ -7,22 +7,12 @@ from dataclasses import replace
 
 import keras
 import pytest
-import torch
 from small_runs import at_epoch, interrupt, quiet
 
 import kerastl
 from kerastl.errors import TrainingDivergedError
 from kerastl.evaluation import run_record as results
 from kerastl.runs import training
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads that wait for each other crawl where another process has a core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_ctrl_c_keeps_the_last_finished_epoch(config, tmp_path, monkeypatch):
