@@ -1,7 +1,5 @@
 """Every operation of the conversion table against torch's own, in both modes."""
 
-import operator
-
 import keras
 import numpy as np
 import pytest
@@ -36,6 +34,14 @@ class Do(nn.Module):
 
 def do(function, weight=(6, 6)):
     return lambda: Do(function, weight)
+
+
+def in_place(x, y):
+    x += y
+    x -= 2 * y
+    x *= y
+    x /= 3
+    return x
 
 
 # What is tested: the entry, a module that needs it, the shape of its input.
@@ -86,11 +92,8 @@ ROWS = [
     ],
     ("add", do(lambda x, w: x + 1 + w[:, :1, None]), IMAGE),
     ("add", do(lambda x, w: x.clone().add_(2)), IMAGE),
-    ("iadd", do(lambda x, w: operator.iadd(x.clone(), 2)), IMAGE),
-    ("isub", do(lambda x, w: operator.isub(x.clone(), w[0, :, None, None])), IMAGE),
-    ("imul", do(lambda x, w: operator.imul(x.clone(), 3)), IMAGE),
+    ("add", do(lambda x, w: in_place(x.clone(), w[0, :, None, None])), IMAGE),
     ("truediv", do(lambda x, w: x / w[0].exp()[:, None, None]), IMAGE),
-    ("itruediv", do(lambda x, w: operator.itruediv(x.clone(), 3)), IMAGE),
     ("abs", do(lambda x, w: x.abs()), IMAGE),
     ("square", do(lambda x, w: torch.square(x)), IMAGE),
     ("contiguous", do(lambda x, w: x.transpose(2, 3).contiguous() * 2), IMAGE),
