@@ -7,8 +7,8 @@ from pairs import assert_same, classifier, compiled, outcome, pair, plain
 
 # Plain Keras has these refuse, and so must the classifier.
 REFUSED = {"add_loss", "add_metric", "quantized_build", "quantized_call"}
-# What cannot be taken back, so that these need models of their own.
-CHANGE_THE_MODEL = {"add_variable", "add_weight", "trainable", "quantize"}
+# These need models of their own: what they do, or what was done before, cannot be taken back.
+CHANGE_THE_MODEL = {"build_from_config", "add_variable", "add_weight", "trainable", "quantize"}
 CASES = HELD | (TORCH_ONLY if keras.backend.backend() == "torch" else {})
 
 
