@@ -1,4 +1,9 @@
-"""A small member of each family of backbones, and a small input that it takes, pixels."""
+"""A small member of each family of backbones, a small input that it takes, and a tiny one."""
+
+from collections import OrderedDict
+
+from torch import nn
+from torchvision.models.resnet import BasicBlock
 
 TORCHVISION_SIZE = 64
 # A small input that each architecture still takes.
@@ -41,3 +46,30 @@ KERAS_FAMILIES = {
     "EfficientNetV2B0": "stem stage1 stage2 stage3 stage4 stage5 stage6 top",
     "ConvNeXtTiny": "stem stage1 stage2 stage3 stage4",
 }
+
+
+def tiny_resnet() -> nn.Module:
+    """A ResNet-18 of few channels, for where weights do not matter: 40,000 parameters.
+
+    Its blocks have ResNet-18's names, and `layer2` gives as many numbers for
+    an image of 32 pixels.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            stem=nn.Sequential(
+                nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU()
+            ),
+            layer1=nn.Sequential(BasicBlock(8, 8)),
+            layer2=_halved(8, 32),
+            layer3=_halved(32, 32),
+            layer4=_halved(32, 32),
+        )
+    )
+
+
+def _halved(channels: int, outputs: int) -> nn.Module:
+    """A residual block of half the height and width."""
+    skip = nn.Sequential(
+        nn.Conv2d(channels, outputs, 1, stride=2, bias=False), nn.BatchNorm2d(outputs)
+    )
+    return nn.Sequential(BasicBlock(channels, outputs, 2, skip))

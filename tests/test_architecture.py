@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 
@@ -111,3 +112,32 @@ def test_an_old_path_may_be_the_first_import():
 def test_the_public_names_are_there():
     for name in kerastl.__all__:
         assert getattr(kerastl, name) is not None
+
+
+PAGE = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_page_names_the_rooms_in_their_order():
+    assert tuple(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == ROOMS
+
+
+def test_the_pages_drawing_has_every_arrow_that_does_not_follow_from_others():
+    arrows = {room: set() for room in ROOMS}
+    for module in MODULES.values():
+        if module.room in arrows:
+            arrows[module.room] |= {MODULES[name].room for name in imported(module, MODULES)}
+    arrows = {room: others - {room, ""} for room, others in arrows.items()}
+    beyond = {}
+    for room in ROOMS:
+        beyond[room] = set().union(*(arrows[other] | beyond[other] for other in arrows[room]))
+    measured = {(room, other) for room in ROOMS for other in arrows[room] - beyond[room]}
+    assert set(re.findall(r"^    (\w+) --> (\w+)$", PAGE, re.MULTILINE)) == measured
+
+
+def test_the_files_and_names_that_the_page_follows_a_value_through_are_there():
+    rows = re.findall(r"^\| `(kerastl/\S+)` \| (.*) \|$", PAGE, re.MULTILINE)
+    assert len(rows) > 5
+    for path, text in rows:
+        code = (PACKAGE.parent / path).read_text(encoding="utf-8")
+        for name in re.findall(r"`(BlockRate|RunConfig|[a-z]\w+_\w+|[A-Z]\w+)`", text):
+            assert name in code, (path, name)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from small_models import tiny_resnet
 from torch import nn
 
 import kerastl
@@ -32,7 +33,7 @@ def paired(monkeypatch) -> tuple[kerastl.ImageClassifier, nn.Module]:
     twin = copy.deepcopy(module).to(memory_format=torch.channels_last)
     monkeypatch.setattr(torchvision_models, "_construct", lambda *_: module)
     model = kerastl.ImageClassifier(
-        "torchvision:resnet18", num_classes=5, weights=None, image_size=64
+        "torchvision:resnet18", num_classes=5, weights=None, image_size=32
     )
     twin.fc = nn.Linear(512, 5)
     dense = model.get_layer("head").logits
@@ -41,6 +42,12 @@ def paired(monkeypatch) -> tuple[kerastl.ImageClassifier, nn.Module]:
         twin.fc.weight.copy_(dense.kernel.value.T)
         twin.fc.bias.copy_(dense.bias.value)
     return model, twin
+
+
+@pytest.fixture
+def model():
+    """A classifier whose blocks have ResNet-18's names."""
+    return kerastl.ImageClassifier(tiny_resnet(), num_classes=5, weights=None, image_size=32)
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def test_feature_extraction_trains_exactly_the_head():
 def batches(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
     draw = np.random.default_rng(1)
     return [
-        (draw.integers(0, 256, (16, 64, 64, 3), dtype=np.uint8), draw.integers(0, 5, 16))
+        (draw.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8), draw.integers(0, 5, 16))
         for _ in range(count)
     ]
 
@@ -139,7 +146,7 @@ def test_frozen_blocks_come_out_of_fit_bit_identical_and_the_others_move():
     moving = list(model.trainable_blocks)
     before, before_moving = state_of(model, *frozen), state_of(model, *moving)
     x, y = batches(1)[0]
-    model.fit(x[:, :32, :32], y, verbose=0)
+    model.fit(x, y, verbose=0)
     for name, value in state_of(model, *frozen).items():
         np.testing.assert_array_equal(value, before[name])
     after = state_of(model, *moving)
@@ -187,8 +194,7 @@ def test_dropout_is_off_in_a_frozen_keras_block(images):
     assert not np.allclose(first, second)
 
 
-def test_an_optimizer_made_by_compile_sees_a_later_freeze(resnet_pair):
-    model, _ = resnet_pair
+def test_an_optimizer_made_by_compile_sees_a_later_freeze(model):
     model.compile(learning_rate=1e-3)
     x, y = batches(1)[0]
     model.freeze("layer4")
@@ -206,14 +212,14 @@ def test_an_optimizer_made_by_compile_sees_a_later_freeze(resnet_pair):
         (lambda m: m.unfreeze("nose"), UnknownNameError, "Blocks: stem, layer1"),
         (lambda m: m.freeze("stem", through="layer1"), ValueError, "not both"),
         (lambda m: m.freeze(through="head"), ValueError, "nothing to train"),
-        (lambda m: m.fit(np.zeros((2, 64, 64, 3)), np.zeros(2)), ValueError, "compile"),
+        (lambda m: m.fit(np.zeros((2, 32, 32, 3)), np.zeros(2)), ValueError, "compile"),
         (lambda m: setattr(m, "resize", "stretch"), ValueError, "crop, squash, pad"),
         (lambda m: setattr(m, "class_names", ["a"]), ValueError, "one name per class"),
     ],
 )
-def test_a_wrong_call_says_what_to_do(resnet_pair, call, error, says):
+def test_a_wrong_call_says_what_to_do(model, call, error, says):
     with pytest.raises(error, match=says):
-        call(resnet_pair[0])
+        call(model)
 
 
 @pytest.mark.parametrize(
@@ -240,10 +246,9 @@ def test_a_backbone_that_pools_by_itself_gets_no_pooling():
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 5], [-1, 0, 1]])
-def test_labels_out_of_range_are_refused(resnet_pair, labels):
-    model, _ = resnet_pair
+def test_labels_out_of_range_are_refused(model, labels):
     model.compile()
-    images = np.zeros((3, 64, 64, 3), np.uint8)
+    images = np.zeros((3, 32, 32, 3), np.uint8)
     with pytest.raises(ValueError, match="Labels must be from 0 to 4"):
         model.fit(images, np.array(labels), verbose=0)
     loader = torch.utils.data.DataLoader(
@@ -302,10 +307,10 @@ def test_class_weights_weigh_the_loss_alike_for_arrays_and_loaders(images, label
 
 def test_features_are_what_enters_the_head(images):
     model = kerastl.ImageClassifier(
-        "torchvision:resnet18", 4, weights=None, image_size=32, dropout=0.5, hidden_units=(8,)
+        tiny_resnet(), 4, weights=None, image_size=32, dropout=0.5, hidden_units=(8,)
     )
     features = model.features(images)
-    assert tuple(features.shape) == (16, 512)
+    assert tuple(features.shape) == (16, 32)
     assert not features.requires_grad
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(model.get_layer("head")(features)),
@@ -326,7 +331,7 @@ def test_a_saved_model_goes_on_as_if_it_had_not_stopped(tmp_path, images, labels
         backbone, 4, weights=None, image_size=32, class_names=["a", "b", "c", "d"]
     )
     model.freeze(model.block_names[0])
-    rate = kerastl.optimizers.schedules.warmup_cosine(1e-3, 40)
+    rate = kerastl.schedules.warmup_cosine(1e-3, 40)
     rates = {name: rate if name == "head" else 1e-3 for name in model.trainable_blocks}
     model.compile(keras.optimizers.Adam(global_clipnorm=1.0), learning_rate=rates)
     fit(model, images, labels)
@@ -340,7 +345,7 @@ def test_a_saved_model_goes_on_as_if_it_had_not_stopped(tmp_path, images, labels
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_epoch(images, labels):
-    model = kerastl.ImageClassifier("torchvision:resnet18", 4, weights=None, image_size=32)
+    model = kerastl.ImageClassifier(tiny_resnet(), 4, weights=None, image_size=32)
     model.compile("sgd", learning_rate=1e-3)
     model.fit(images, labels, batch_size=8, verbose=0)
     kept = state_of(model, *model.block_names)
@@ -361,7 +366,7 @@ class LeapInTheThirdEpoch(keras.callbacks.Callback):
 
 
 def test_moving_statistics_too_become_those_of_the_last_finished_epoch(images, labels):
-    model = kerastl.ImageClassifier("torchvision:resnet18", 4, weights=None, image_size=32)
+    model = kerastl.ImageClassifier(tiny_resnet(), 4, weights=None, image_size=32)
     model.freeze("stem")
     model.compile("sgd", learning_rate=1e-3)
     leap = LeapInTheThirdEpoch()
@@ -371,23 +376,22 @@ def test_moving_statistics_too_become_those_of_the_last_finished_epoch(images, l
         np.testing.assert_array_equal(value, leap.kept[name], err_msg=name)
 
 
-def test_a_wrong_image_size_is_refused_by_the_model(resnet_pair):
-    model, _ = resnet_pair
+def test_a_wrong_image_size_is_refused_by_the_model(model):
     with pytest.raises(ValueError, match="shape"):
-        model.predict(np.zeros((1, 32, 32, 3)), verbose=0)
+        model.predict(np.zeros((1, 48, 48, 3)), verbose=0)
 
 
 def test_a_single_image_left_over_says_what_to_do(images, labels):
-    model = kerastl.ImageClassifier("torchvision:resnet18", 4, weights=None, image_size=32)
+    model = kerastl.ImageClassifier(tiny_resnet(), 4, weights=None, image_size=16)
     model.compile()
     with pytest.raises(ValueError, match="Take a batch size that leaves no single image over"):
-        model.fit(images[:5], labels[:5], batch_size=4, verbose=0)
+        model.fit(images[:5, :16, :16], labels[:5], batch_size=4, verbose=0)
 
 
 def test_mixed_precision_keeps_float32_variables_and_trains(images, labels):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
-        model = kerastl.ImageClassifier("torchvision:resnet18", 4, weights=None, image_size=32)
+        model = kerastl.ImageClassifier(tiny_resnet(), 4, weights=None, image_size=32)
         model.compile(learning_rate=1e-3)
         history = model.fit(images, labels, epochs=3, verbose=0).history
         assert model.get_layer("layer1").compute_dtype == "bfloat16"

@@ -5,7 +5,6 @@ import subprocess
 import sys
 
 import pytest
-import torch
 from click.testing import CliRunner
 from small_runs import write_pictures
 
@@ -20,15 +19,6 @@ QUICK = ("--image-size", "32", "--epochs", "1", "--strategy", "feature-extractio
 
 def kerastl(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Two threads that wait for each other crawl where another process has a core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

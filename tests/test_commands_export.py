@@ -4,7 +4,6 @@ import re
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from pyarrow import parquet
 from small_runs import write_pictures
@@ -204,12 +203,3 @@ def test_embed_refuses_what_it_cannot_do(arguments, code, run, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert kerastl("embed", run, *arguments).exit_code == code
     assert not list(tmp_path.iterdir())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Two threads that wait for each other crawl where another process has a core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

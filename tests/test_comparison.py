@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from kerastl.commands import main
 from kerastl.runs.comparison import compare as comparing
-from kerastl.runs.comparison import report
+from kerastl.runs.comparison import writing
 from kerastl.runs.comparison.measures import BackendRun, StartNumbers, difference
 
 REFERENCE = BackendRun("torch", losses=[2.0, 1.0], step_seconds=0.1, first_step_seconds=1.0)
@@ -40,7 +40,7 @@ def test_start_numbers_come_back_from_their_file(tmp_path):
 def test_a_row_beyond_tolerance_is_marked_and_a_failed_backend_says_why():
     off = difference(BackendRun("jax", losses=[2.5, 1.0]), NUMBERS, REFERENCE, NUMBERS)
     runs = [REFERENCE, BackendRun("jax", losses=[2.5, 1.0]), BackendRun("tensorflow", error="No.")]
-    lines = report.table(runs, {"jax": off}).splitlines()
+    lines = writing.table(runs, {"jax": off}).splitlines()
     assert "reference" in lines[1]
     assert "2.5e-01 !" in lines[2]
     assert "tensorflow failed: No." in lines

@@ -134,3 +134,15 @@ def test_a_background_is_a_name_or_a_number(text, rgb):
 def test_an_unknown_background_is_refused():
     with pytest.raises(ValueError, match="`background` must be the name of a colour"):
         configs.color("whitish")
+
+
+@pytest.mark.parametrize(
+    ("text", "task"),
+    [
+        ("multi_label = true\nregression = false", "multi-label"),
+        ("multi_label = false\nregression = true", "regression"),
+        ("multi_label = false\nregression = false", "classification"),
+    ],
+)
+def test_the_file_of_an_older_run_says_its_task_in_two_options(tmp_path, text, task):
+    assert RunConfig(**config_file.read(written(tmp_path, text))).task == task

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +13,6 @@ from PIL import Image
 
 from kerastl.data import ImageData, load_data, load_image
 from kerastl.errors import BrokenImagesError, UnknownNameError
-
-os.environ.setdefault("KERAS_BACKEND", "torch")
-
-
-@pytest.fixture(autouse=True)
-def _two_threads() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 def write_images(folder: Path, *, per_class: int = 5, size: tuple[int, int] = (12, 9)) -> None:

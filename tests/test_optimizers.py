@@ -1,4 +1,4 @@
-"""The per-block optimizer against Keras's own, and what it keeps."""
+"""The rates that `compile` takes, and what the optimizer keeps of each block."""
 
 import keras
 import numpy as np
@@ -30,46 +30,6 @@ def weights_of(model) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
 
 
-def plain_twin(model, optimizer) -> keras.Model:
-    """The same layers under plain Keras."""
-    twin = keras.Model(model.inputs, model.outputs)
-    twin.compile(optimizer, loss="sparse_categorical_crossentropy")
-    return twin
-
-
-def optimizers() -> list[keras.optimizers.Optimizer]:
-    o = keras.optimizers
-    return [
-        o.Adam(1e-2),
-        o.Adam(1e-2, global_clipnorm=0.1),
-        o.Adam(1e-2, clipnorm=0.05),
-        o.Adam(1e-2, gradient_accumulation_steps=3),
-        o.Adam(1e-2, gradient_accumulation_steps=2, global_clipnorm=0.1),
-        o.Adam(1e-2, use_ema=True, ema_momentum=0.5),
-        o.Adam(1e-2, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=2),
-        o.SGD(1e-2, momentum=0.9, nesterov=True),
-        o.RMSprop(1e-2),
-        o.Adam(o.schedules.PolynomialDecay(1e-2, 6)),
-    ]
-
-
-@pytest.mark.parametrize("index", range(len(optimizers())))
-def test_one_rate_for_all_blocks_trains_as_one_keras_optimizer(index, images, labels):
-    results = []
-    for plain in (False, True):
-        model = small_classifier()
-        optimizer = optimizers()[index]
-        if plain:
-            trained = plain_twin(model, optimizer)
-        else:
-            model.compile(optimizer)
-            trained = model
-        trained.fit(images, labels, batch_size=4, epochs=2, shuffle=False, verbose=0)
-        results.append(weights_of(model))
-    for ours, plain_weights in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, plain_weights, rtol=2e-4, atol=2e-5)
-
-
 def test_weight_decay_leaves_norms_and_biases_alone(images, labels):
     model = small_classifier()
     model.compile(keras.optimizers.SGD(1.0, weight_decay=0.5), learning_rate=1.0)
@@ -92,7 +52,7 @@ def test_the_global_norm_is_taken_over_all_blocks_together():
 
 
 def moments(model, block) -> list[np.ndarray]:
-    return [v.numpy().copy() for v in model.optimizer.optimizer_of(block).variables]
+    return [v.numpy().copy() for v in model.optimizer.state_of(block)]
 
 
 def test_unfreezing_between_two_fits_keeps_the_moments_of_the_others(images, labels):
@@ -101,13 +61,15 @@ def test_unfreezing_between_two_fits_keeps_the_moments_of_the_others(images, lab
     model.compile("adam", learning_rate=1e-3)
     model.fit(images, labels, batch_size=4, verbose=0)
     kept = {block: moments(model, block) for block in ("block1", "head")}
-    assert model.optimizer.optimizer_of("block0") is None
+    assert model.optimizer.state_of("block0") == []
     model.unfreeze("block0")
     for block, values in kept.items():
         for old, new in zip(values, moments(model, block), strict=True):
             np.testing.assert_array_equal(old, new)
     model.fit(images, labels, batch_size=4, verbose=0)
-    steps = {b: int(moments(model, b)[0]) for b in ("block0", "block1", "head")}
+    saved: dict = {}
+    model.optimizer.save_own_variables(saved)
+    steps = {block: int(saved[f"{block}:0"]) for block in ("block0", "block1", "head")}
     assert steps == {"block0": 4, "block1": 8, "head": 8}
 
 
@@ -180,8 +142,8 @@ def test_reduce_on_plateau_scales_the_rates_of_all_blocks(images, labels):
 
 def test_a_callback_cannot_set_a_scheduled_rate():
     model = small_classifier()
-    model.compile(learning_rate=kerastl.optimizers.schedules.warmup_cosine(1e-3, 100))
-    with pytest.raises(TypeError, match="follows a schedule"):
+    model.compile(learning_rate=kerastl.schedules.warmup_cosine(1e-3, 100))
+    with pytest.raises(TypeError, match="not settable"):
         model.optimizer.learning_rate = 1e-4
 
 
@@ -199,7 +161,7 @@ def test_moments_have_the_memory_layout_of_their_weights():
     images = np.zeros((4, 32, 32, 3), "uint8")
     model.fit(images, np.array([0, 1, 2, 0]), epochs=1, verbose=0)
     weight = model.get_layer("layer1").torch_variables[0]
-    moments = model.optimizer.optimizer_of("layer1").variables
+    moments = model.optimizer.state_of("layer1")
     same = [state.value for state in moments if state.shape == weight.shape]
     assert len(same) >= 2
     assert all(state.stride() == weight.value.stride() for state in same)

@@ -73,3 +73,11 @@ def test_the_logits_of_all_models_hold_on(backend):
 
 def _rows(printed):
     return [line for line in printed.splitlines() if re.match(r"(torchvision|bundled):", line)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_the_optimizers_contract_holds_on(backend):
+    finish(
+        start_tests(backend, "not slow", folder="contract", only="test_optimizer.py"), seconds=1800
+    )

@@ -1,12 +1,19 @@
 """What importing the package does and does not do."""
 
+import ast
+import importlib.metadata
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 import kerastl
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run_python(code: str, **environment: str) -> str:
@@ -26,7 +33,7 @@ def run_python(code: str, **environment: str) -> str:
     [
         "import kerastl",
         "import kerastl; kerastl.list_backbones(); kerastl.layerwise_decay(1e-3, 0.5)",
-        "import kerastl; kerastl.optimizers.schedules.NAMES",
+        "import kerastl; kerastl.schedules.NAMES",
         "from kerastl.commands import main; main(['--help'], standalone_mode=False)",
         "from kerastl.commands import main; main(['run', '--help'], standalone_mode=False)",
     ],
@@ -52,7 +59,34 @@ def test_a_users_own_backend_wins():
 def test_every_public_name_is_there():
     for name in kerastl.__all__:
         assert getattr(kerastl, name) is not None
-    assert set(kerastl.__all__) <= set(dir(kerastl))
+
+
+def test_every_public_name_is_listed_before_it_is_used():
+    """As an interpreter completes it; using a name puts it into the module's own."""
+    code = "import kerastl; print(sorted(set(kerastl.__all__) - set(dir(kerastl))))"
+    assert run_python(code) == "[]"
+
+
+def third_party_imports() -> set[str]:
+    """What the package's own modules import, wherever in them."""
+    names = set()
+    for path in Path(kerastl.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"kerastl"}
+
+
+def test_every_package_that_is_imported_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {re.match(r"[\w.-]+", line)[0].lower() for group in groups for line in group}
+    distributions = importlib.metadata.packages_distributions()
+    for name in third_party_imports():
+        names = {each.lower().replace("_", "-") for each in distributions.get(name, [name])}
+        assert names & {each.replace("_", "-") for each in declared}, name
 
 
 def test_an_unknown_attribute_is_an_attribute_error():

@@ -16,6 +16,7 @@ from prefix_fits import (
     classifier,
     train,
 )
+from small_models import tiny_resnet
 from torch.utils.data import DataLoader, default_collate
 
 import kerastl
@@ -36,7 +37,7 @@ def change_a_weight(model, images):
 
 def change_a_moving_statistic(model, images):
     named = model.get_layer("layer1").named_variables()
-    named["layer1.0.bn1.running_mean"].assign(named["layer1.0.bn1.running_mean"].value + 1)
+    named["layer1.0.bn1.running_mean"].assign(named["layer1.0.bn1.running_mean"].value - 1)
 
 
 def change_one_pixel(model, images):
@@ -113,7 +114,7 @@ def test_weights_changed_within_fit_are_the_ones_that_count(batch):
     change = InEpoch(lambda model: change_a_moving_statistic(model, None), batch=batch)
     expected = train(classifier(), cache=False, callbacks=[change])
     unchanged = train(classifier(), cache=False)
-    assert abs(expected["loss"][1] / unchanged["loss"][1] - 1) > 1e-2
+    assert abs(expected["loss"][1] / unchanged["loss"][1] - 1) > 1e-3
     assert_same(train(classifier(), callbacks=[change]), expected)
 
 
@@ -121,7 +122,7 @@ def test_weights_changed_within_fit_are_the_ones_that_count(batch):
 def test_a_change_that_torch_does_not_count_is_seen_at_the_next_epoch(cache):
     def change(model):
         named = model.get_layer("layer1").named_variables()
-        named["layer1.0.bn1.running_mean"].value.data.add_(1)
+        named["layer1.0.bn1.running_mean"].value.data.sub_(1)
 
     changed = InEpoch(lambda model: change_a_moving_statistic(model, None))
     expected = train(classifier(), cache=False, callbacks=[changed])
@@ -219,7 +220,7 @@ def test_a_file_that_is_gone_is_not_blamed_on_the_cache(pictures, tmp_path):
         f"folder:{folder}", image_size=32, num_workers=0, validation_split=0, test_split=0
     )
     next(folder.rglob("*.png")).unlink()
-    model = kerastl.ImageClassifier("torchvision:resnet18", 2, weights=None, image_size=32)
+    model = kerastl.ImageClassifier(tiny_resnet(), 2, weights=None, image_size=32)
     model.freeze()
     model.compile()
     with pytest.raises(kerastl.errors.BrokenImagesError, match="cannot be decoded"):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from small_models import tiny_resnet
 
 import kerastl
 from kerastl.commands import main
@@ -18,9 +19,7 @@ LABELS = np.arange(24) % 3
 
 def classifier(optimizer="adam"):
     keras.utils.set_random_seed(0)
-    model = kerastl.ImageClassifier(
-        "torchvision:resnet18", 3, weights=None, image_size=32, dropout=0.5
-    )
+    model = kerastl.ImageClassifier(tiny_resnet(), 3, weights=None, image_size=32, dropout=0.5)
     model.freeze(through="layer2")
     model.compile(optimizer, learning_rate={"layer3": 1e-4, "layer4": 1e-4, "head": 1e-3})
     return model
@@ -72,7 +71,7 @@ def test_it_leaves_no_trace_after_an_error_either():
 def test_the_losses_are_those_of_steps_at_the_rates_that_are_given():
     """The same steps by hand, with PyTorch's own optimizer."""
     keras.utils.set_random_seed(0)
-    model = kerastl.ImageClassifier("torchvision:resnet18", 3, weights=None, image_size=32)
+    model = kerastl.ImageClassifier(tiny_resnet(), 3, weights=None, image_size=32)
     model.freeze()
     model.compile("sgd", learning_rate=0.1)
     batches = [(IMAGES[:8], LABELS[:8]), (IMAGES[8:16], LABELS[8:16])] * 3

@@ -145,7 +145,7 @@ def test_broken_images_that_were_left_out_do_not_shift_the_examples(monkeypatch)
 def test_scores_that_are_known_are_not_computed_again(monkeypatch):
     model, data, measured = made()
     scores = scoring.evaluate(model, data.test, data.class_names)
-    monkeypatch.setattr(scoring, "evaluate", None)
+    monkeypatch.setattr(scoring, "classified", None)
     assert gathered(model, data, measured, test_scores=scores).scores is scores
 
 

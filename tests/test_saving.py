@@ -14,7 +14,7 @@ import kerastl
 
 @pytest.fixture
 def saved(tmp_path):
-    model = kerastl.ImageClassifier("torchvision:resnet18", 3, weights=None, image_size=32)
+    model = kerastl.ImageClassifier("torchvision:squeezenet1_1", 3, weights=None, image_size=32)
     model.save(tmp_path / "model.keras")
     return tmp_path / "model.keras"
 

@@ -113,12 +113,13 @@ def test_an_unknown_task_is_named_with_those_that_there_are():
 
 
 def test_options_that_a_task_cannot_take_are_refused(table, tmp_path):
-    for options, message in (
-        (("--multi-label", "--regression"), "--multi-label and --regression name different tasks"),
-        (("--multi-label", "--class-weight", "balanced"), "`class_weight` must be left out"),
-        (("--regression", "--focal", "2"), "`label_smoothing` and `focal` must be left out"),
+    for options, code, message in (
+        (("--multi-label", "--regression"), 2, "--multi-label and --regression name different"),
+        (("--task", "regression", "--multi-label"), 2, "name different tasks. Leave one out."),
+        (("--multi-label", "--class-weight", "balanced"), 1, "`class_weight` must be left out"),
+        (("--regression", "--focal", "2"), 1, "`label_smoothing` and `focal` must be left out"),
     ):
         arguments = ("run", *QUICK, "--data", f"{table}?label=red", *options)
         result = CliRunner().invoke(main, [*arguments, "--output", str(tmp_path / "run")])
-        assert result.exit_code == 1
+        assert result.exit_code == code
         assert message in result.stderr

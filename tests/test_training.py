@@ -7,22 +7,12 @@ from dataclasses import replace
 
 import keras
 import pytest
-import torch
 from small_runs import at_epoch, interrupt, quiet
 
 import kerastl
 from kerastl.errors import TrainingDivergedError
 from kerastl.evaluation import run_record as results
 from kerastl.runs import training
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Two threads that wait for each other crawl where another process has a core."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_ctrl_c_keeps_the_last_finished_epoch(config, tmp_path, monkeypatch):
@@ -112,7 +102,7 @@ def test_options_of_the_optimizer_reach_it(config):
         ),
         echo=quiet,
     )
-    template = prepared.model.optimizer.template()
+    template = prepared.model.optimizer
     assert (template.momentum, template.weight_decay, template.use_ema) == (0.9, 0.01, True)
     assert (template.global_clipnorm, template.gradient_accumulation_steps) == (1.0, 2)
     assert prepared.total_steps == 2 * 3

@@ -9,7 +9,7 @@ from typing import Any
 
 from kerastl.backbones.base import BackbonePart
 from kerastl.backbones.keras_table import Family
-from kerastl.internals.keras_graph import operation_inputs, operation_name
+from kerastl.internals.keras_connections import operation_inputs, operation_name
 
 
 def cut(network: Any, family: Family, spec: str) -> list[BackbonePart]:

@@ -31,7 +31,7 @@ def compare(config: RunConfig, overwrite: bool, backends: str, strict: bool) -> 
     order, one process per backend; dropout and stochastic depth are off. The
     output folder gets comparison.json, a plot and each backend's log.
     """
-    from kerastl.runs.comparison import report
+    from kerastl.runs.comparison import writing
     from kerastl.runs.comparison.compare import compare as run_all
 
     if config.output == RunConfig.output:
@@ -40,7 +40,7 @@ def compare(config: RunConfig, overwrite: bool, backends: str, strict: bool) -> 
     found = run_all(
         config, names, echo=lambda line: click.echo(line, err=True), overwrite=overwrite
     )
-    click.echo(report.table(found.runs, found.differences))
+    click.echo(writing.table(found.runs, found.differences))
     click.echo(f"Saved in {config.output}")
     if found.failed:
         raise click.ClickException(f"{', '.join(found.failed)} did not finish, see above.")

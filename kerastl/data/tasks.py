@@ -18,22 +18,20 @@ class Task:
     Attributes:
         name: Its name.
         activation: Of the last layer.
-        loss: The default loss, by name.
         metrics: The default metrics, by name.
     """
 
     name: str
     activation: str
-    loss: str
     metrics: tuple[str, ...]
 
 
 _TASKS = {
     task.name: task
     for task in (
-        Task(CLASSIFICATION, "softmax", "crossentropy", ("accuracy",)),
-        Task(MULTI_LABEL, "sigmoid", "binary_crossentropy", ("pr_auc",)),
-        Task(REGRESSION, "linear", "mean_squared_error", ("mean_absolute_error",)),
+        Task(CLASSIFICATION, "softmax", ("accuracy",)),
+        Task(MULTI_LABEL, "sigmoid", ("pr_auc",)),
+        Task(REGRESSION, "linear", ("mean_absolute_error",)),
     )
 }
 TASKS: tuple[str, ...] = tuple(_TASKS)

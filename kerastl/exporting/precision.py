@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kerastl.internals.keras_graph import all_layers
+from kerastl.internals.keras_connections import all_layers
 from kerastl.model.description import rebuilt
 
 

@@ -44,13 +44,14 @@ def copied(optimizer: Any, kind: Any) -> Any:
         kind: The class of the copy: the optimizer's own, one above or below it.
     """
     made: Any = kind.__new__(kind)
+    own = {*_OF_THE_OBJECT, *vars(made)}
     rate = optimizer._learning_rate
     is_variable = isinstance(rate, keras.Variable)
     start = float(keras.ops.convert_to_numpy(rate)) if is_variable else rate
     keras.optimizers.Optimizer.__init__(made, learning_rate=start, name=optimizer.name)
     owned = {id(variable) for variable in optimizer._variables}
     for name, value in vars(optimizer).items():
-        if name not in _OF_THE_OBJECT and not name.startswith(_TENSORFLOW):
+        if name not in own and not name.startswith(_TENSORFLOW):
             setattr(made, name, _copied_value(value, owned, is_built=optimizer.built))
     if not optimizer.built:
         made._iterations.assign(keras.ops.copy(optimizer._iterations.value))

@@ -14,7 +14,7 @@ import keras
 import torch
 from torch.nn import functional
 
-from kerastl.internals.keras_graph import all_layers
+from kerastl.internals.keras_connections import all_layers
 
 
 def use_torch_kernels(network: keras.Model) -> None:

@@ -13,7 +13,7 @@ from kerastl.data.ordering import SeededOrder
 from kerastl.data.tasks import CLASSIFICATION, task_of
 from kerastl.model.divergence import StopOnNonFiniteLoss
 from kerastl.model.labels import check_labels
-from kerastl.model.losses import BY_NAME
+from kerastl.model.losses import BY_NAME, loss_of
 from kerastl.optimizers.rates import last_rates
 from kerastl.prefix.caching import CachedFit
 from kerastl.prefix.running import RunningPrefix
@@ -51,8 +51,7 @@ class OrderPerEpoch(keras.callbacks.Callback):
 def resolve_loss(loss: Any, task: str, num_classes: int) -> Any:
     """Keras's cross-entropies by name, and the task's default, taken from the logits."""
     if loss is None:
-        is_binary = task == CLASSIFICATION and num_classes == 1
-        loss = "binary_crossentropy" if is_binary else task_of(task).loss
+        return loss_of(task, num_classes=num_classes)
     return BY_NAME[loss]() if isinstance(loss, str) and loss in BY_NAME else loss
 
 

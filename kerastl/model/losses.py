@@ -143,20 +143,27 @@ def _hits(y_true: Any, y_pred: Any) -> Any:
     return ops.cast(ops.equal(targets, ops.argmax(y_pred, axis=-1)), "float32")
 
 
-def loss_of(task: str, *, label_smoothing: float = 0.0, focal: float | None = None) -> Any:
-    """The loss of a task.
+def loss_of(
+    task: str,
+    *,
+    num_classes: int | None = None,
+    label_smoothing: float = 0.0,
+    focal: float | None = None,
+) -> Any:
+    """The default loss of a task.
 
     Args:
         task: One of `kerastl.data.tasks.TASKS`.
+        num_classes: Outputs of the classifier; 1 makes classification binary.
         label_smoothing: Share of the target that is spread over all classes.
         focal: Focusing exponent of focal loss, or None.
 
     Raises:
         ValueError: If a regression is given either.
     """
-    if task == CLASSIFICATION:
+    if task == CLASSIFICATION and num_classes != 1:
         return Crossentropy(label_smoothing, focal or 0.0)
-    if task == MULTI_LABEL:
+    if task in (CLASSIFICATION, MULTI_LABEL):
         if focal:
             return BinaryFocalCrossentropy(gamma=focal, label_smoothing=label_smoothing)
         return BinaryCrossentropy(label_smoothing=label_smoothing)

@@ -27,13 +27,13 @@ def saved_state(optimizer: Any) -> _Arrays:
     Args:
         optimizer: A `RateByBlock`.
     """
-    rates, states = optimizer._rates, optimizer._states
-    done = int(_array(optimizer._updates))
+    rates, states = optimizer.block_rates, optimizer.block_states
+    done = int(_array(optimizer.updates_done))
     # A file has numbers only.
     name = np.frombuffer(type(optimizer).__name__.encode(), np.uint8)
-    state = {"iterations": _array(optimizer._iterations), "class": name}
-    if isinstance(optimizer._learning_rate, keras.Variable):
-        state["learning_rate"] = _array(optimizer._learning_rate)
+    state = {"iterations": _array(optimizer.batches_seen), "class": name}
+    if isinstance(optimizer.own_rate, keras.Variable):
+        state["learning_rate"] = _array(optimizer.own_rate)
     state |= {"highest": np.asarray(rates.highest), "start": np.asarray(rates.began)}
     for block, rate in rates.by_block.items():
         if rate.schedule is not None:
@@ -43,7 +43,7 @@ def saved_state(optimizer: Any) -> _Arrays:
         steps = states.paused.get(block, done) - states.missed[block]
         state[f"{block}:0"] = np.asarray(steps)
         state |= {f"{block}:{number}": _array(v) for number, v in enumerate(made, 1)}
-    shared = enumerate(states.shared(optimizer))
+    shared = enumerate(optimizer.shared_variables())
     return state | {f"shared:{number}": _array(variable) for number, variable in shared}
 
 
@@ -63,31 +63,37 @@ def load_state(optimizer: Any, store: Any) -> None:
     if "class" not in found:
         found = from_old_file(optimizer, found)
     written = bytes(found["class"]).decode()
-    blocks = [block for block in optimizer._states.blocks if f"{block}:0" in found]
+    blocks = [block for block in optimizer.block_states.blocks if f"{block}:0" in found]
     if written != type(optimizer).__name__ or not _fits(optimizer, found, blocks):
         _warn(f"holds the state of another optimizer ({written}, or other options of it)")
         return
-    before = {block: _own_updates(optimizer, block) for block in optimizer._states.of_block}
-    optimizer._iterations.assign(found["iterations"])
+    before = {block: _own_updates(optimizer, block) for block in optimizer.block_states.of_block}
+    optimizer.batches_seen.assign(found["iterations"])
     for block in blocks:
         before[block] = int(found[f"{block}:0"])
-        for number, variable in enumerate(optimizer._states.of_block[block], 1):
+        for number, variable in enumerate(optimizer.block_states.of_block[block], 1):
             variable.assign(found[f"{block}:{number}"])
-    for number, variable in enumerate(optimizer._states.shared(optimizer)):
+    for number, variable in enumerate(optimizer.shared_variables()):
         if f"shared:{number}" in found:
             variable.assign(found[f"shared:{number}"])
-    optimizer._states.restart(int(_array(optimizer._updates)), before)
-    kept = [block for block in optimizer._states.of_block if block not in blocks]
+    optimizer.block_states.restart(int(_array(optimizer.updates_done)), before)
+    said = []
+    kept = [block for block in optimizer.block_states.of_block if block not in blocks]
     if kept:
-        _warn(f"holds no optimizer state of {', '.join(kept)}", then="what these blocks had stays")
-    _load_rates(optimizer, found)
+        said.append(f"holds no optimizer state of {', '.join(kept)}, whose own stays")
+    if not _load_rates(optimizer, found):
+        said.append("holds the learning rates of other blocks, so that those of `compile` stay")
+    if said:
+        _warn(" and ".join(said), then="the weights and what else fits are loaded")
 
 
 def _fits(optimizer: Any, found: Mapping[str, np.ndarray], blocks: list[str]) -> bool:
     """Whether every block's state is of the file's shapes; it is made where there is none."""
     for block in blocks:
-        optimizer._make_state(block, int(_array(optimizer._updates)))
-        shapes = [tuple(variable.shape) for variable in optimizer._states.of_block.get(block, ())]
+        optimizer.add_state(block, int(_array(optimizer.updates_done)))
+        shapes = [
+            tuple(variable.shape) for variable in optimizer.block_states.of_block.get(block, ())
+        ]
         saved: list[tuple[int, ...]] = []
         while f"{block}:{len(saved) + 1}" in found:
             saved.append(tuple(found[f"{block}:{len(saved) + 1}"].shape))
@@ -97,25 +103,24 @@ def _fits(optimizer: Any, found: Mapping[str, np.ndarray], blocks: list[str]) ->
 
 
 def _own_updates(optimizer: Any, block: str) -> int:
-    states = optimizer._states
-    return int(states.paused.get(block, int(_array(optimizer._updates))) - states.missed[block])
+    states = optimizer.block_states
+    return int(states.paused.get(block, int(_array(optimizer.updates_done))) - states.missed[block])
 
 
-def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> None:
-    """Take the rates, where the file has them for the same blocks, floats and schedules alike."""
-    rates, states = optimizer._rates, optimizer._states
-    is_variable = isinstance(optimizer._learning_rate, keras.Variable)
+def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> bool:
+    """Take the rates, if the file has them for the same blocks, floats and schedules alike."""
+    rates, states = optimizer.block_rates, optimizer.block_states
+    is_variable = isinstance(optimizer.own_rate, keras.Variable)
     fits = is_variable == ("learning_rate" in found) and all(
         f"{block}:rate" in found and (rate.schedule is not None) == (f"{block}:start" in found)
         for block, rate in rates.by_block.items()
     )
     if not fits:
-        _warn("holds the learning rates of other blocks", then="the rates of `compile` stay")
-        now = int(_array(optimizer._iterations))
-        rates.began = now
+        now = int(_array(optimizer.batches_seen))
+        rates.began = 0 if is_variable else now
         rates.by_block = {block: replace(r, began=now) for block, r in rates.by_block.items()}
         states.change()
-        return
+        return False
     rates.by_block = {
         block: replace(
             rate,
@@ -127,11 +132,12 @@ def _load_rates(optimizer: Any, found: Mapping[str, np.ndarray]) -> None:
     rates.highest, rates.began = float(found["highest"]), int(found["start"])
     states.change()
     if is_variable:
-        optimizer._learning_rate.assign(found["learning_rate"])
+        optimizer.own_rate.assign(found["learning_rate"])
+    return True
 
 
-def _warn(what: str, *, then: str = "the optimizer begins anew") -> None:
-    warnings.warn(f"The file {what}: the weights are loaded, {then}.", stacklevel=4)
+def _warn(what: str, *, then: str = "the weights are loaded, the optimizer begins anew") -> None:
+    warnings.warn(f"The file {what}: {then}.", stacklevel=4)
 
 
 def _array(value: Any) -> np.ndarray:

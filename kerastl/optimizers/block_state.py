@@ -98,12 +98,6 @@ class BlockStates:
             groups[block] = first.setdefault(key, block)
         return groups
 
-    def shared(self, optimizer: Any) -> list[keras.Variable]:
-        """The optimizer's variables that all blocks share, its step and its rate aside."""
-        own = {id(variable) for made in self.of_block.values() for variable in made}
-        own |= {id(optimizer._iterations), id(optimizer._learning_rate)}
-        return [variable for variable in optimizer.variables if id(variable) not in own]
-
     def restart(self, done: int, own: Mapping[str, int]) -> None:
         """Let every block go on after `own` updates of its own, `done` of the optimizer."""
         self.missed = {block: done - updates for block, updates in own.items()}

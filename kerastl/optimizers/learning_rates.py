@@ -80,12 +80,12 @@ class LearningRates:
         factors = {b: f / highest if highest else float(is_off) for b, f in floats.items()}
         every = {**{block: Rate(factor) for block, factor in factors.items()}, **schedules}
         self.by_block = {block: every[block] for block in (*kept, *given)}
-        optimizer._learning_rate.assign(0.0 if is_off else self.highest)
+        optimizer.own_rate.assign(0.0 if is_off else self.highest)
 
     def follow(self, optimizer: Any, blocks: Any) -> None:
         """Let every block follow the optimizer's own rate, as in Keras."""
         self.by_block = dict.fromkeys(blocks, Rate())
-        rate = optimizer._learning_rate
+        rate = optimizer.own_rate
         self.highest = _number(rate) or 1.0 if isinstance(rate, keras.Variable) else 1.0
 
     def config(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class LearningRates:
 
         Afterwards `learning_rate` is a variable. A scale of 0 stays in it.
         """
-        rate = optimizer._learning_rate
+        rate = optimizer.own_rate
         if isinstance(rate, keras.Variable):
             return _number(rate) / _single(self.highest) if self.by_block else 1.0
         schedule = rate if isinstance(rate, _Schedule) else _Called(rate)
@@ -124,13 +124,7 @@ class LearningRates:
             for block, each in self.by_block.items()
         }
         self.began = 0
-        optimizer._learning_rate = keras.Variable(
-            self.highest,
-            dtype=keras.config.floatx(),
-            trainable=False,
-            name="learning_rate",
-            aggregation="only_first_replica",
-        )
+        optimizer.replace_rate(self.highest)
         return 1.0
 
     def value(self, optimizer: Any, block: str, *, back: int = 0, since: int | None = None) -> Any:
@@ -143,7 +137,7 @@ class LearningRates:
             since: Instead: batches after the rate was set.
         """
         rate = self.by_block[block]
-        reference = self._at(optimizer, optimizer._learning_rate, self.began, back, since)
+        reference = self._at(optimizer, optimizer.own_rate, self.began, back, since)
         if rate.schedule is not None:
             own = self._at(optimizer, rate.schedule, rate.began, back, since)
             scale = ops.convert_to_tensor(reference) / _single(self.highest)
@@ -160,7 +154,7 @@ class LearningRates:
             return rate()
         if since is not None:
             return rate(since)
-        steps = optimizer._iterations - began if began else optimizer._iterations
+        steps = optimizer.batches_seen - began if began else optimizer.batches_seen
         return rate(ops.maximum(steps - back, 0) if back else steps)
 
     def of(self, block: str) -> Rate:

@@ -17,14 +17,14 @@ def from_old_file(optimizer: Any, found: Mapping[str, np.ndarray]) -> dict[str, 
     """
     name = np.frombuffer(type(optimizer).__name__.encode(), np.uint8)
     state = {"iterations": found["iterations"], "class": name}
-    rates, states = optimizer._rates, optimizer._states
+    rates, states = optimizer.block_rates, optimizer.block_states
     floats = {
         block: float(found[f"{block}:rate"]) for block in rates.by_block if f"{block}:rate" in found
     }
     highest = max(floats.values(), default=0.0) or rates.highest
     starts = [int(found[f"{block}:start"]) for block in rates.by_block if f"{block}:start" in found]
     state |= {"highest": np.asarray(highest), "start": np.asarray(min(starts, default=0))}
-    if isinstance(optimizer._learning_rate, keras.Variable):
+    if isinstance(optimizer.own_rate, keras.Variable):
         state["learning_rate"] = np.asarray(highest)
     for block, rate in rates.by_block.items():
         if f"{block}:start" not in found:
@@ -35,7 +35,7 @@ def from_old_file(optimizer: Any, found: Mapping[str, np.ndarray]) -> dict[str, 
             state[f"{block}:start"] = found[f"{block}:start"]
     for block in states.blocks:
         if f"{block}:0" in found:
-            optimizer._make_state(block, 0)
+            optimizer.add_state(block, 0)
             state |= _state_of(optimizer, block, found)
     return state
 
@@ -44,7 +44,7 @@ def _state_of(optimizer: Any, block: str, found: Mapping[str, np.ndarray]) -> di
     accumulators = {id(variable) for variable in getattr(optimizer, "_accumulated_gradients", ())}
     state = {f"{block}:0": found[f"{block}:0"]}
     moment = accumulator = 0
-    for number, variable in enumerate(optimizer._states.of_block[block], 1):
+    for number, variable in enumerate(optimizer.block_states.of_block[block], 1):
         if id(variable) in accumulators:
             name, accumulator = f"{block}:accumulator{accumulator}", accumulator + 1
         else:
@@ -52,6 +52,6 @@ def _state_of(optimizer: Any, block: str, found: Mapping[str, np.ndarray]) -> di
             name = f"{block}:{moment}"
         if name in found:
             state[f"{block}:{number}"] = found[name]
-    for number, _ in enumerate(optimizer._states.shared(optimizer)):
+    for number, _ in enumerate(optimizer.shared_variables()):
         state[f"shared:{number}"] = found[f"{block}:{moment + 1 + number}"]
     return state

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import torch
+from small_models import tiny_resnet
 
 import kerastl
 from kerastl.prefix import running
@@ -13,10 +14,11 @@ IMAGES = RNG.integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
 LABELS = np.arange(20) % 4
 
 
-def classifier(spec, through):
+def classifier(spec=None, *, through):
+    """A classifier that is the same each time; of a tiny ResNet-18, if no other is named."""
     keras.utils.set_random_seed(0)
     torch.manual_seed(0)
-    model = kerastl.ImageClassifier(spec, 4, weights=None, image_size=64)
+    model = kerastl.ImageClassifier(spec or tiny_resnet(), 4, weights=None, image_size=64)
     model.freeze(through=through)
     model.compile(keras.optimizers.SGD(momentum=0.9), learning_rate=1e-3)
     return model
@@ -26,7 +28,8 @@ def classifier(spec, through):
     ("spec", "through", "source"),
     [
         pytest.param("torchvision:resnet18", "layer3", "arrays", marks=pytest.mark.slow),
-        ("torchvision:resnet18", "layer3", "loader"),
+        pytest.param("torchvision:resnet18", "layer3", "loader", marks=pytest.mark.slow),
+        (None, "layer3", "loader"),
         pytest.param("keras:MobileNet?alpha=0.25", "stage4", "arrays", marks=pytest.mark.slow),
     ],
 )
@@ -46,7 +49,7 @@ def test_history_with_the_cache_is_the_history_without(monkeypatch, spec, throug
     monkeypatch.setattr(running, "prefix_function", counting)
     histories = []
     for cache in (False, "auto"):
-        model = classifier(spec, through)
+        model = classifier(spec, through=through)
         frozen = [v for v in model.get_layer(through).weights if "seed" not in v.path]
         before = [keras.ops.convert_to_numpy(variable).copy() for variable in frozen]
         options = {"x": IMAGES, "y": LABELS, "batch_size": 5, "validation_split": 0.25}
@@ -90,7 +93,7 @@ class ChangeAWeight(keras.callbacks.Callback):
 def test_weights_changed_between_two_epochs_count():
     losses = []
     for cache in (False, "auto"):
-        model = classifier("torchvision:resnet18", "layer3")
+        model = classifier(through="layer3")
         keras.utils.set_random_seed(1)
         change = ChangeAWeight(amid=False)
         fitted = model.fit(
@@ -102,7 +105,7 @@ def test_weights_changed_between_two_epochs_count():
 
 @pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX takes no weights amid an epoch")
 def test_weights_changed_amid_an_epoch_give_a_warning():
-    model = classifier("torchvision:resnet18", "layer3")
+    model = classifier(through="layer3")
     with pytest.warns(UserWarning, match="Change them between two epochs"):
         model.fit(
             IMAGES, LABELS, epochs=2, verbose=0, batch_size=5, callbacks=[ChangeAWeight(amid=True)]
@@ -114,7 +117,7 @@ def test_the_set_of_frozen_blocks_cannot_change_under_a_compiled_step():
         def on_epoch_begin(self, epoch, logs=None):
             self.model.unfreeze("layer3")
 
-    model = classifier("torchvision:resnet18", "layer3")
+    model = classifier(through="layer3")
     with pytest.raises(RuntimeError, match="Call them between two calls of `fit`"):
         model.fit(IMAGES, LABELS, epochs=2, verbose=0, callbacks=[Unfreeze()])
 
@@ -129,7 +132,7 @@ def test_a_layer_set_trainable_amid_fit_changes_nothing_until_the_next():
 
     histories = []
     for cache in (False, "auto"):
-        model = classifier("torchvision:resnet18", "layer4")
+        model = classifier(through="layer4")
         keras.utils.set_random_seed(1)
         options = {"batch_size": 5, "epochs": 3, "verbose": 0, "cache": cache}
         histories.append(model.fit(IMAGES, LABELS, callbacks=[Unfreeze()], **options).history)

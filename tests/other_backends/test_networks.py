@@ -10,12 +10,13 @@ from kerastl import list_backbones
 FAMILIES = [*(f"torchvision:{name}" for name in TORCHVISION_FAMILIES), "bundled:efficientnet_lite0"]
 
 
-LARGE = {"maxvit_t", "densenet121", "inception_v3", "convnext_tiny", "vgg11_bn", "googlenet"}
+# By default one of each kind: a residual one, one without norms, one of windows and attention.
+QUICK = {"resnet18", "squeezenet1_1", "swin_t"}
 
 
 def by_size(spec):
-    is_large = spec.partition(":")[2] in LARGE
-    return pytest.param(spec, marks=pytest.mark.slow) if is_large else spec
+    is_quick = spec.partition(":")[2] in QUICK
+    return spec if is_quick else pytest.param(spec, marks=pytest.mark.slow)
 
 
 def image_size(spec):

@@ -4,13 +4,14 @@ import keras
 import numpy as np
 import pytest
 import reference
-
-SPEC = "torchvision:resnet18"
+import torch
+from small_models import tiny_resnet
 
 
 @pytest.fixture
 def pair():
-    return reference.build(SPEC, image_size=64)
+    torch.manual_seed(0)
+    return reference.build(tiny_resnet(), image_size=64)
 
 
 def test_a_step_is_compiled_once_and_a_rate_set_later_holds(pair, monkeypatch):
@@ -96,5 +97,5 @@ def test_mixed_precision_trains_with_weights_in_float32(policy):
     losses = model.fit(images, labels, batch_size=8, epochs=3, verbose=0).history["loss"]
     assert losses[0] == pytest.approx(expected, rel=0.05)
     assert np.isfinite(losses).all()
-    assert losses[-1] != losses[0]
+    assert losses[-1] < losses[0]
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}

@@ -35,18 +35,14 @@ MISH = elementwise(lambda x: x * ops.tanh(ops.softplus(x)))
 
 OPERATIONS: Mapping[str, Operation] = {
     # The name of a function of torch, torchvision or `operator`, or of a tensor's
-    # method. A trailing underscore, for in place, is left off.
+    # method. A trailing underscore, for in place, is left off; `x += y` is traced as `x + y`.
     # === Arithmetic ===
     "add": activations.ADD,
-    "iadd": activations.ADD,
     "sub": activations.SUBTRACT,
-    "isub": activations.SUBTRACT,
     "rsub": activations.reflected(operator.sub),
     "mul": activations.MULTIPLY,
-    "imul": activations.MULTIPLY,
     "div": activations.DIVIDE,
     "truediv": activations.DIVIDE,
-    "itruediv": activations.DIVIDE,
     "pow": activations.POWER,
     "neg": elementwise(operator.neg),
     "exp": elementwise(ops.exp),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kerastl.runs import config_file
 from kerastl.runs.backends import BACKENDS, check_installed
-from kerastl.runs.comparison import report
+from kerastl.runs.comparison import writing
 from kerastl.runs.comparison.measures import (
     START_WEIGHTS,
     BackendRun,
@@ -83,8 +83,8 @@ def compare(
         runs.append(_run(replace(config, backend=backend), folder))
         echo(f"{backend}: {runs[-1].error or 'done'}")
     differences = _differences(runs, folder)
-    report.save_json(folder, runs, differences)
-    report.save_plot(folder, runs)
+    writing.save_json(folder, runs, differences)
+    writing.save_plot(folder, runs)
     for backend in backends:
         (folder / f"{backend}.npz").unlink(missing_ok=True)
     (folder / START_WEIGHTS).unlink(missing_ok=True)
@@ -134,7 +134,7 @@ def _differences(runs: Sequence[BackendRun], folder: Path) -> dict[str, Differen
 
 
 def _clear(folder: Path, *, overwrite: bool) -> None:
-    held = folder / report.JSON_FILE
+    held = folder / writing.JSON_FILE
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"`output` must be a folder. Received: {folder}, a file. Name another.")
     if held.exists() and not overwrite:
@@ -143,7 +143,7 @@ def _clear(folder: Path, *, overwrite: bool) -> None:
             "folder, or say --overwrite."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (report.JSON_FILE, report.PLOT_FILE, START_WEIGHTS):
+    for name in (writing.JSON_FILE, writing.PLOT_FILE, START_WEIGHTS):
         (folder / name).unlink(missing_ok=True)
     for backend in BACKENDS:
         (folder / f"{backend}.json").unlink(missing_ok=True)

@@ -8,7 +8,7 @@ import keras
 
 from kerastl.blocks.keras_block import KerasBlock
 from kerastl.blocks.torch_block import TorchBlock
-from kerastl.internals.keras_graph import all_layers
+from kerastl.internals.keras_connections import all_layers
 
 
 def switch_off(model: Any) -> None:

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import torch
-from kerastl.torch_optimizers import follow_layout, fuse_updates
 
 import kerastl
+from kerastl.internals.fused_updates import follow_layout, fused_update
 
 SHAPES = [(8, 3, 3, 3), (8,), (4, 8, 1, 1), (5, 4), ()]
 
@@ -28,7 +28,7 @@ def trained(optimizer, is_fused: bool, **options) -> list[np.ndarray]:
     optimizer.build(variables)
     follow_layout(optimizer.variables, variables)
     if is_fused:
-        fuse_updates(optimizer, public_class(optimizer))
+        use_kernel(optimizer)
     for step, grads in enumerate(gradients):
         if not optimizer.use_ema:
             optimizer.learning_rate = 0.1 / (step + 1)  # as a schedule or callback would
@@ -36,8 +36,15 @@ def trained(optimizer, is_fused: bool, **options) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(v) for v in (*variables, *optimizer.variables)]
 
 
-def public_class(optimizer) -> type:
-    return getattr(keras.optimizers, type(optimizer).__name__)
+def use_kernel(optimizer) -> None:
+    """As the optimizer of a model does."""
+    fused, kerass = fused_update(type(optimizer)), optimizer._backend_update_step
+
+    def update(grads, variables, rate):
+        if fused is None or not fused(optimizer, grads, variables, rate):
+            kerass(grads, variables, rate)
+
+    optimizer._backend_update_step = update
 
 
 @pytest.fixture
@@ -85,7 +92,7 @@ def test_fused_updates_give_what_keras_gives(optimizer, kernel, layout, dtype, t
 
 def test_training_of_a_resnet_takes_the_fused_kernel_for_every_block(calls):
     model = kerastl.ImageClassifier("torchvision:resnet18", 3, weights=None, image_size=32)
-    model.compile("adam", learning_rate=1e-3)
+    model.compile("adam", learning_rate=kerastl.layerwise_decay(1e-3, 0.5))
     images = np.zeros((4, 32, 32, 3), "uint8")
     weight = model.get_layer("layer1").torch_variables[0]
     version = weight.value._version
@@ -127,7 +134,7 @@ def test_tensors_that_are_not_alike_are_left_to_keras(unlike, calls):
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         optimizer.build(variables)
         if is_fused:
-            fuse_updates(optimizer, keras.optimizers.SGD)
+            use_kernel(optimizer)
         optimizer.apply(grads, variables)
         results.append([keras.ops.convert_to_numpy(v) for v in variables])
     assert all(np.array_equal(a, b) for a, b in zip(*results, strict=True))
@@ -144,7 +151,7 @@ def test_an_optimizer_of_the_users_own_keeps_its_update(calls):
     before = [v.value.clone() for v in variables]
     optimizer = Sign(0.1)
     optimizer.build(variables)
-    fuse_updates(optimizer, Sign)
+    assert fused_update(Sign) is None
     optimizer.apply(grads, variables)
     assert not calls
     for variable, old, grad in zip(variables, before, grads, strict=True):

@@ -1,4 +1,4 @@
-"""A comparison as a table, as JSON and as a picture."""
+"""Write a comparison: a table, JSON and a picture."""
 
 from __future__ import annotations
 
