@@ -21,7 +21,7 @@ def copied_block(kind: type, config: dict[str, Any]) -> Any:
     """
     options = dict(config)
     original = target_of(options.pop("part"))
-    name, mode = options.pop("name"), options.pop("batch_norm")
+    name, mode, trainable = (options.pop(key) for key in ("name", "batch_norm", "trainable"))
     if original is None:
         raise ValueError(
             f"Block {name!r} must be saved within its ImageClassifier. Received: a file of another "
@@ -29,4 +29,5 @@ def copied_block(kind: type, config: dict[str, Any]) -> Any:
         )
     layer = kind(original.copied_part(), **options)
     layer.batch_norm = mode
+    layer.trainable = trainable  # of its variables too, which are there already
     return layer

@@ -218,6 +218,7 @@ def _share(module: nn.Module) -> dict[str, Any]:
     shared = {}
     # Keras puts variables into a ParameterDict by path, which takes no dots.
     for name, parameter in module.named_parameters():
+        parameter.requires_grad_(True)  # whether it trains is the block's to say
         shared[name] = keras.Variable(
             parameter, trainable=True, dtype=_dtype(parameter), autocast=False, name=flat_name(name)
         )

@@ -47,7 +47,7 @@ def classifier(*, kind=None, frozen=(), num_classes=CLASSES, **options):
 
 
 def plain(*, kind=keras.Model, **options):
-    """What Keras makes of the same layers."""
+    """What Keras makes of the same layers, with a class of yours or its own."""
     twin = classifier(**options)
     return kind(twin.inputs[0], twin.outputs[0], name=twin.name)
 
