@@ -22,21 +22,21 @@ raise SystemExit(not keras.__file__.startswith('$nightly'))"
 # The classifier, its optimizer, `fit` with and without the cache, compiled steps, files, and
 # every private name of Keras that is used. Later warnings of Keras are no failures here.
 heart=(
-    tests/test_callbacks.py
-    tests/test_classifier.py
-    tests/test_compiled_steps.py
-    tests/test_layers_torch_kernels.py
-    tests/test_losses.py
+    tests/test_model_divergence.py
+    tests/test_model_classifier.py
+    tests/test_internals_compiled_steps.py
+    tests/test_internals_torch_kernels.py
+    tests/test_model_losses.py
     tests/test_moving_between_backends.py
-    tests/test_optimizers.py
+    tests/test_optimizers_block_optimizer.py
     tests/test_prefix_caching.py
     tests/test_prefix_functions.py
     tests/test_prefix_guard.py
-    tests/test_rate_finder.py
-    tests/test_saving.py
-    tests/test_schedules.py
-    tests/test_torch_optimizers.py
-    tests/test_training_keeping.py
+    tests/test_optimizers_rate_finder.py
+    tests/test_model_files.py
+    tests/test_optimizers_schedules.py
+    tests/test_internals_fused_updates.py
+    tests/test_runs_training_keeping.py
 )
 for later in tests/contract; do
     [ ! -e "$later" ] || heart+=("$later")

@@ -5,7 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from test_callbacks import X, Y, small_model
+from test_model_divergence import X, Y, small_model
 
 from kerastl.evaluation import run_record as results
 from kerastl.runs.training.keeping import BestEpoch, KeepEpochs, StopOnCtrlC
