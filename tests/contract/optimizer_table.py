@@ -1,7 +1,7 @@
 """Every optimizer of Keras and what can be set on it, as rows of a table."""
 
 from collections.abc import Callable, Iterator
-from itertools import product
+from itertools import cycle, product
 
 import keras
 
@@ -47,9 +47,9 @@ SCALES = ("no scale", "factor", "LossScaleOptimizer")
 DECAYS: dict[str, dict] = {"own decay": {}, "decay": {"weight_decay": 0.1}}
 
 
-def maker(name, clip, average, cycle, rate, scale, decay) -> Callable[[], o.Optimizer]:
+def maker(name, clip, average, steps, rate, scale, decay) -> Callable[[], o.Optimizer]:
     """A function that makes the optimizer of a row, anew at each call."""
-    options = {**CLIPS[clip], **AVERAGES[average], **CYCLES[cycle], **DECAYS[decay]}
+    options = {**CLIPS[clip], **AVERAGES[average], **CYCLES[steps], **DECAYS[decay]}
 
     def make() -> o.Optimizer:
         scaled = {"loss_scale_factor": 8.0} if scale == "factor" else {}
@@ -62,8 +62,10 @@ def maker(name, clip, average, cycle, rate, scale, decay) -> Callable[[], o.Opti
 
 
 def every_row() -> Iterator[tuple[str, ...]]:
-    """The complete product."""
-    yield from product(OPTIMIZERS, CLIPS, AVERAGES, CYCLES, RATES, SCALES, DECAYS)
+    """The complete product, every second row with a weight decay."""
+    decays = cycle(DECAYS)
+    for row in product(OPTIMIZERS, CLIPS, AVERAGES, CYCLES, RATES, SCALES):
+        yield (*row, next(decays))
 
 
 def some_rows() -> Iterator[tuple[str, ...]]:

@@ -70,24 +70,40 @@ def bound(optimizer, blocks, rates=None):
 
 def train(optimizer, members, steps) -> None:
     optimizer.build(members)
+    compiled = None
+    if keras.backend.backend() == "jax":
+        import jax
+
+        compiled = jax.jit(optimizer.stateless_apply)
     for grads in steps:
         scale = float(keras.ops.convert_to_numpy(optimizer.scale_loss(1.0)))
         scaled = [keras.ops.convert_to_tensor(grad * scale) for grad in grads]
-        apply(optimizer, scaled, members)
+        apply(optimizer, scaled, members, compiled)
     optimizer.finalize_variable_values(members)
 
 
-def apply(optimizer, grads, members) -> None:
-    """As the trainer of the backend does."""
+def apply(optimizer, grads, members, compiled=None) -> None:
+    """As the trainer of the backend does.
+
+    Args:
+        optimizer: Plain, or kerastl's.
+        grads: A tensor per variable.
+        members: The variables.
+        compiled: On JAX, the compiled step of an earlier call.
+    """
     if keras.backend.backend() == "torch":
         import torch
 
         with torch.no_grad():
             optimizer.apply(grads, members)
     elif keras.backend.backend() == "jax":
+        import jax
+
+        if compiled is None:
+            compiled = jax.jit(optimizer.stateless_apply)
         every = [members, optimizer.variables]
         state, values = ([v.value for v in each] for each in reversed(every))
-        updated = optimizer.stateless_apply(state, grads, values)
+        updated = compiled(state, grads, values)
         for variables, new in zip(every, updated, strict=True):
             for variable, value in zip(variables, new, strict=True):
                 variable.assign(value)
