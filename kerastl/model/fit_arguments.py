@@ -13,7 +13,7 @@ from kerastl.data.ordering import SeededOrder
 from kerastl.data.tasks import CLASSIFICATION, task_of
 from kerastl.model.divergence import StopOnNonFiniteLoss
 from kerastl.model.labels import check_labels
-from kerastl.model.losses import BY_NAME, loss_of
+from kerastl.model.losses import BY_NAME, Accuracy, loss_of
 from kerastl.optimizers.rates import last_rates
 from kerastl.prefix.caching import CachedFit
 from kerastl.prefix.running import RunningPrefix
@@ -60,7 +60,8 @@ def resolve_metrics(metrics: Any, task: str, num_classes: int) -> Any:
     if metrics is not None:
         return list(metrics) if isinstance(metrics, tuple) else metrics
     if task == CLASSIFICATION:
-        return ["accuracy"]
+        # Keras's own settles at the first batch whether labels are one-hot, for good.
+        return [Accuracy()] if num_classes > 1 else ["accuracy"]
     return [
         keras.metrics.AUC(curve="PR", multi_label=True, num_labels=num_classes, name=name)
         if name == "pr_auc"

@@ -81,13 +81,19 @@ class RateByBlock(PartByPart):
 
     # === Blocks and their rates ===
 
-    def bind(self, blocks: Mapping[str, Sequence[keras.Variable]]) -> None:
+    def bind(
+        self,
+        blocks: Mapping[str, Sequence[keras.Variable]],
+        *,
+        as_now: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
         """Say which variables belong to which block.
 
         Args:
             blocks: Every variable of each block that can train, frozen or not.
+            as_now: Says it anew, for variables that a layer gets later.
         """
-        self.block_states.bind(blocks)
+        self.block_states.bind(blocks, as_now)
 
     @property
     def is_bound(self) -> bool:
@@ -149,13 +155,20 @@ class RateByBlock(PartByPart):
     def learning_rate(self) -> Any:
         """The highest rate: what is set to it scales the rates of all blocks alike.
 
-        One rate or schedule for all blocks is itself, as in Keras. Where there
-        are schedules alone, of one kind for each block, it is their factor, 1.
+        One rate or schedule for all blocks is itself, as in Keras. Where every
+        block has a schedule of its own it is their factor, 1, and cannot be set,
+        as a schedule in Keras cannot.
         """
         return self.rate_now()
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        if self.block_rates.are_all_schedules():
+            raise TypeError(
+                "`learning_rate` must be set by block where every block has a schedule of its own. "
+                f"Received: {value}. Say model.compile(optimizer=model.optimizer, "
+                "learning_rate=...), or compile with float rates for callbacks that set it."
+            )
         keras.optimizers.Optimizer.learning_rate.fset(self, value)
         self.block_rates.began = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -24,6 +24,7 @@ class BlockStates:
             and step; None where that has to be found out anew.
         compiled_for: What a compiled step trains, by `id`; empty where it has old
             rates in it.
+        as_now: Finds the blocks anew, where a variable is of none.
         in_use: Rate and missed updates of the block that is being updated.
         is_growing: True while state is being made.
     """
@@ -37,13 +38,22 @@ class BlockStates:
         self.trained: tuple[str, ...] | None = None
         self.groups: dict[str, str] | None = None
         self.compiled_for: tuple[int, ...] = ()
+        self.as_now: Callable[[], Mapping[str, Any]] | None = None
         self.in_use: tuple[Any, int] | None = None
         self.is_growing = False
 
-    def bind(self, blocks: Mapping[str, Sequence[keras.Variable]]) -> None:
+    def bind(
+        self,
+        blocks: Mapping[str, Sequence[keras.Variable]],
+        as_now: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
         """See `RateByBlock.bind`."""
+        self.as_now = as_now or self.as_now
+        known = {id(v): name for name, variables in blocks.items() for v in variables}
+        if known == self.name_of:
+            return
         self.blocks = {name: tuple(variables) for name, variables in blocks.items()}
-        self.name_of = {id(v): name for name, variables in blocks.items() for v in variables}
+        self.name_of = known
         self.trained = None
 
     def that_train(self) -> tuple[str, ...]:
@@ -60,13 +70,14 @@ class BlockStates:
         Raises:
             ValueError: If it is of none.
         """
-        try:
-            return self.name_of[id(variable)]
-        except KeyError:
+        if id(variable) not in self.name_of and self.as_now is not None:
+            self.bind(self.as_now())
+        if id(variable) not in self.name_of:
             raise ValueError(
                 f"Variable {getattr(variable, 'path', variable)} belongs to no block of this "
                 "model. Train a model with the optimizer that it was compiled with."
-            ) from None
+            )
+        return self.name_of[id(variable)]
 
     def add(self, block: str, made: Sequence[keras.Variable], done: int) -> None:
         """Note what was made for a block, after `done` updates of the optimizer."""

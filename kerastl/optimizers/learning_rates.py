@@ -58,6 +58,7 @@ class LearningRates:
         multiples = _one_schedule(given)
         if multiples is not None and not set(self.by_block) - set(given):
             schedule, by_block = multiples
+            self.by_block = {}
             optimizer.learning_rate = schedule
             self.began, self.highest = now, 1.0
             self.by_block = {block: Rate(factor) for block, factor in by_block.items()}
@@ -81,6 +82,10 @@ class LearningRates:
         every = {**{block: Rate(factor) for block, factor in factors.items()}, **schedules}
         self.by_block = {block: every[block] for block in (*kept, *given)}
         optimizer.own_rate.assign(0.0 if is_off else self.highest)
+
+    def are_all_schedules(self) -> bool:
+        """Whether every block has a schedule of its own."""
+        return bool(self.by_block) and all(rate.schedule for rate in self.by_block.values())
 
     def follow(self, optimizer: Any, blocks: Any) -> None:
         """Let every block follow the optimizer's own rate, as in Keras."""

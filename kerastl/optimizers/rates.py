@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,12 +87,22 @@ def optimizer_by_block(model: Any, optimizer: Any, learning_rate: Any) -> Any:
     made = optimizer if is_own or is_from_file else rates_by_block(optimizer)
     follow_blocks(made)
     inner = wrapped(made)
-    inner.bind(model.variables_by_block)
+    inner.bind(model.variables_by_block, as_now=_blocks_of(weakref.ref(model)))
     if learning_rate is not None:
         inner.set_learning_rates(by_block(learning_rate, model.block_names, model.trainable_blocks))
     elif not inner.blocks_with_rates:
         inner.follow_own_rate()
     return made
+
+
+def _blocks_of(model: weakref.ref[Any]) -> Callable[[], Mapping[str, Any]]:
+    """What finds the blocks anew: LoRA and quantization give a layer other variables."""
+
+    def blocks() -> Mapping[str, Any]:
+        alive = model()
+        return {} if alive is None else alive.variables_by_block
+
+    return blocks
 
 
 def block_optimizer(model: Any) -> RateByBlock:
@@ -152,10 +163,12 @@ def ready_to_train(model: Any) -> bool:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         return False
+    by_block = block_optimizer(model)
+    by_block.bind(model.variables_by_block)
     variables = model.trainable_variables
     if not optimizer.built:
         optimizer.build(variables)
-    return block_optimizer(model).is_compiled_for_others(variables)
+    return by_block.is_compiled_for_others(variables)
 
 
 def rates_config(model: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import copy
 import warnings
 
 import keras
+import numpy as np
 import pytest
 import torch
 from pairs import CLASSES, SIZE, X, Y, assert_same, classifier, compiled, fitted, network, plain
@@ -155,6 +156,28 @@ def test_a_changed_head_trains_as_in_plain_keras_and_opens_again(change, tmp_pat
     found, expected = (each.predict(X, verbose=0) for each in (opened, ours))
     assert_same(found, expected, tolerance=tolerance)
     fitted(opened, X, Y)
+
+
+@pytest.mark.parametrize("trained_before", [False, True])
+def test_lora_may_come_after_compile(trained_before):
+    """Plain Keras takes it too, as long as the optimizer has not made its state."""
+    histories = []
+    for make in (classifier, plain):
+        model = compiled(make(frozen=["stem"]))
+        if trained_before:
+            fitted(model)
+        keras.utils.set_random_seed(4)
+        lora(model)
+        if trained_before and make is plain:
+            with pytest.raises(ValueError, match="nknown variable"):
+                fitted(model)
+        else:
+            histories.append(fitted(model))
+        if make is classifier:
+            kernel = model.get_layer("head").logits.lora_kernel_b
+            assert np.abs(keras.ops.convert_to_numpy(kernel)).max() > 0
+    if not trained_before:
+        assert_same(*histories)
 
 
 def test_a_trained_variable_without_a_gradient_is_warned_of():

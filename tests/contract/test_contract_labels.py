@@ -64,6 +64,16 @@ def test_the_default_loss_takes_one_hot_labels_as_categorical_cross_entropy_does
     assert_same(one_hot, fitted(fresh(classifier, loss=None), y=Y))
 
 
+@pytest.mark.parametrize("first", ["one-hot", "class numbers"])
+def test_the_default_accuracy_takes_both_kinds_of_labels_one_after_the_other(first):
+    model = classifier()
+    model.compile("sgd")
+    share = float((model.predict(X, verbose=0).argmax(1) == Y).mean())
+    labels = [ONE_HOT, Y] if first == "one-hot" else [Y, ONE_HOT]
+    found = [model.evaluate(X, each, verbose=0)[1] for each in (*labels, Y[:, None])]
+    np.testing.assert_allclose(found, share, rtol=1e-6)
+
+
 def test_the_default_loss_takes_shares_of_classes():
     shares = 0.8 * ONE_HOT + 0.2 / CLASSES
     found = fitted(fresh(classifier, loss=None), y=shares)

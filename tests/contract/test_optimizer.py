@@ -81,6 +81,24 @@ def test_one_schedule_for_all_is_read_and_set_as_in_keras():
     assert float(optimizer.learning_rate) == 0.5
 
 
+def test_schedules_of_each_block_refuse_a_rate_that_a_callback_sets():
+    """Plain Keras refuses one with a schedule; as a factor it would shrink every rate unseen."""
+    decay = o.schedules.ExponentialDecay
+    model = classifier()
+    names = model.block_names
+    model.compile(
+        "sgd", learning_rate={name: decay(0.01, 10 + i, 0.5) for i, name in enumerate(names)}
+    )
+    with pytest.raises(TypeError, match="set by block where every block has a schedule"):
+        model.fit(X, Y, verbose=0, callbacks=[set_rate_by_epoch(1e-3)])
+    before = model.learning_rates()
+    model.compile(optimizer=model.optimizer, learning_rate=decay(0.02, 10, 0.5))
+    assert model.learning_rates() != before
+    model.compile(optimizer=model.optimizer, learning_rate=1e-3)
+    model.optimizer.learning_rate = 2e-3
+    assert set(model.learning_rates().values()) == {np.float32(2e-3)}
+
+
 # === 2. Weight decay ===
 
 
