@@ -123,6 +123,7 @@ def test_a_subclass_with_arguments_of_its_own_keeps_what_was_set():
     )
 
 
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="needs JAX_ENABLE_X64=1")
 @pytest.mark.parametrize("floatx", ["float32", "float64"])
 def test_float64_reaches_pixels_and_probabilities(floatx):
     before = keras.config.dtype_policy(), keras.config.floatx()

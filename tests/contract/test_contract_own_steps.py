@@ -16,13 +16,19 @@ def _note(x):
         SHAPES.append(tuple(x.shape)[1:])
 
 
+def _images(name, arguments, options):
+    """The images among what a step gets: `(data)`, or `(state, data)` on JAX."""
+    if name.endswith("_step"):
+        return arguments[-1][0]
+    return arguments[0] if arguments else options["x"]
+
+
 def with_step(base, name):
     """A subclass whose method of that name notes the images that it gets."""
 
     @functools.wraps(getattr(base, name))
     def own(self, *arguments, **options):
-        first = arguments[0] if arguments else options["x"]
-        _note(first[0] if name.endswith("_step") else first)
+        _note(_images(name, arguments, options))
         return getattr(super(kind, self), name)(*arguments, **options)
 
     def call(self, inputs, training=None, mask=None):
@@ -60,8 +66,7 @@ def test_a_method_assigned_to_a_model_gets_images(name):
         inherited = getattr(model, name)
 
         def own(*arguments, **options):
-            first = arguments[0] if arguments else options["x"]
-            _note(first[0] if name == "train_step" else first)
+            _note(_images(name, arguments, options))
             return inherited(*arguments, **options)
 
         setattr(model, name, own)
