@@ -51,6 +51,16 @@ def test_training_is_torchs_in_float64_on(backend):
     finish(start_tests(backend, "not exhaustive", folder="in_float64"), seconds=600)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+def test_keras_contract_holds_on(backend):
+    modules = "own_steps or labels or copies or loaders"
+    finish(
+        start_tests(backend, "not slow and not exhaustive", folder="contract", only=modules),
+        seconds=900,
+    )
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_a_training_step_of_every_family_is_torchs_on(backend):

@@ -169,6 +169,8 @@ def test_lora_may_come_after_compile(trained_before):
         keras.utils.set_random_seed(4)
         lora(model)
         if trained_before and make is plain:
+            if keras.backend.backend() == "tensorflow":
+                continue  # its compiled step goes on with the variables that it knows
             with pytest.raises(ValueError, match="nknown variable"):
                 fitted(model)
         else:

@@ -64,6 +64,10 @@ def test_the_default_loss_takes_one_hot_labels_as_categorical_cross_entropy_does
     assert_same(one_hot, fitted(fresh(classifier, loss=None), y=Y))
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow",
+    reason="its compiled step no longer knows the rank of labels whose shape has changed",
+)
 @pytest.mark.parametrize("first", ["one-hot", "class numbers"])
 def test_the_default_accuracy_takes_both_kinds_of_labels_one_after_the_other(first):
     model = classifier()
