@@ -1,6 +1,7 @@
 """Moving statistics of blocks that train, on torch: renewed, or frozen as PyTorch's `eval()`."""
 
 import copy
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -82,7 +83,7 @@ def test_a_change_within_fit_counts_from_the_next_batch_on_and_is_refused_where_
     model.fit(images, labels, batch_size=4, callbacks=[Freeze()], verbose=0)
     assert reference.moved(model, seen[0]) == set()
     model.compile("sgd", learning_rate=1e-3, jit_compile=True)
-    model._is_fitting = True
+    model._running_fit = SimpleNamespace(prefix=None)
     with pytest.raises(RuntimeError, match="`batch_norm` within `fit` need a training step"):
         model.batch_norm = "train"
 

@@ -15,6 +15,7 @@ from keras import ops
 
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
 from kerastl.internals.logits import logits_of
+from kerastl.internals.metric_direction import mark_more_is_better
 from kerastl.internals.precision import at_least_float32
 
 
@@ -120,6 +121,7 @@ class Accuracy(keras.metrics.MeanMetricWrapper):
 
     def __init__(self, name: str = "accuracy", dtype: Any = None) -> None:
         super().__init__(_hits, name=name, dtype=dtype)
+        mark_more_is_better(self)
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}

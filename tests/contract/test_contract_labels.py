@@ -145,3 +145,12 @@ def test_float64_reaches_pixels_and_probabilities(floatx):
         keras.config.set_floatx(before[1])
     assert types == ["float64"] * 4
     assert 0 < difference < 1e-7  # float32 has nothing between
+
+
+@pytest.mark.parametrize("monitor", ["accuracy", "val_accuracy"])
+def test_callbacks_know_that_more_of_the_default_accuracy_is_better(monitor):
+    model = classifier()
+    model.compile("sgd")
+    stop = keras.callbacks.EarlyStopping(monitor, patience=1)
+    model.fit(X, Y, validation_data=(X, Y), verbose=0, callbacks=[stop])
+    assert stop.monitor_op(1.0, 0.5)

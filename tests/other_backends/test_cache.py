@@ -118,7 +118,7 @@ def test_the_set_of_frozen_blocks_cannot_change_under_a_compiled_step():
             self.model.unfreeze("layer3")
 
     model = classifier(through="layer3")
-    with pytest.raises(RuntimeError, match="Call them between two calls of `fit`"):
+    with pytest.raises(RuntimeError, match="Change blocks between two calls of `fit`"):
         model.fit(IMAGES, LABELS, epochs=2, verbose=0, callbacks=[Unfreeze()])
 
 
