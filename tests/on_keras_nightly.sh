@@ -22,6 +22,7 @@ raise SystemExit(not keras.__file__.startswith('$nightly'))"
 # The classifier, its optimizer, `fit` with and without the cache, compiled steps, files, and
 # every private name of Keras that is used. Later warnings of Keras are no failures here.
 heart=(
+    tests/contract
     tests/test_model_divergence.py
     tests/test_model_classifier.py
     tests/test_internals_compiled_steps.py
@@ -38,7 +39,4 @@ heart=(
     tests/test_internals_fused_updates.py
     tests/test_runs_training_keeping.py
 )
-for later in tests/contract; do
-    [ ! -e "$later" ] || heart+=("$later")
-done
 "$python" -m pytest -q -W default "${heart[@]}" "$@"

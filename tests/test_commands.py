@@ -15,6 +15,8 @@ from kerastl.runs import config_file
 
 COMMANDS = ("run", "plan", "backbones", "blocks", "evaluate", "predict", "embed", "export")
 QUICK = ("--image-size", "32", "--epochs", "1", "--strategy", "feature-extraction")
+SMALL = (*QUICK, "--workers", "0")
+"""With a few pictures of one's own: `--data` is to follow."""
 
 
 def kerastl(*arguments):
@@ -183,12 +185,12 @@ def test_a_module_of_the_current_folder_trains_and_opens_again_when_allowed(
     assert kerastl("evaluate", "run", "--no-safe-mode").exit_code == 0
 
 
-def test_a_run_says_what_it_keeps_of_the_frozen_blocks(tmp_path):
-    common = ("run", "--image-size", "32", "--epochs", "2", "--strategy", "feature-extraction")
+def test_a_run_says_what_it_keeps_of_the_frozen_blocks(pictures, tmp_path):
+    common = ("run", *SMALL, "--data", f"folder:{pictures}", "--epochs", "2")
     kept = kerastl(*common, "--output", tmp_path / "kept")
-    assert "Cache in memory: pooling of 1,079 images, 5.5 MB; validation in memory" in kept.stderr
+    assert "Cache in memory: pooling of 10 images, 51.2 kB; validation in memory" in kept.stderr
     saved = json.loads((tmp_path / "kept" / "metrics.json").read_text())
-    assert saved["cache"].startswith("in memory: pooling of 1,079 images")
+    assert saved["cache"].startswith("in memory: pooling of 10 images")
     plain = kerastl(*common, "--cache", "off", "--output", tmp_path / "plain")
     assert "Cache not used: as asked" in plain.stderr
     rows = [results.load_history(tmp_path / name) for name in ("kept", "plain")]
@@ -333,8 +335,11 @@ def test_a_report_is_of_a_runs_own_images(finished, tmp_path, other):
     assert "--report is for a finished run" in done.output
 
 
-def test_json_progress_is_json_lines_with_the_results_last(tmp_path):
-    result = kerastl("run", *QUICK, "--progress", "json", "--output", tmp_path / "run")
+def test_json_progress_is_json_lines_with_the_results_last(pictures, tmp_path):
+    result = kerastl(
+        *("run", *SMALL, "--data", f"folder:{pictures}", "--progress", "json"),
+        *("--output", tmp_path / "run"),
+    )
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert [event["event"] for event in events if event["event"] != "message"] == [
         "fit",
@@ -345,8 +350,11 @@ def test_json_progress_is_json_lines_with_the_results_last(tmp_path):
     assert result.stderr == ""
 
 
-def test_quiet_progress_is_the_results_alone(tmp_path):
-    result = kerastl("run", *QUICK, "--progress", "quiet", "--output", tmp_path / "run")
+def test_quiet_progress_is_the_results_alone(pictures, tmp_path):
+    result = kerastl(
+        *("run", *SMALL, "--data", f"folder:{pictures}", "--progress", "quiet"),
+        *("--output", tmp_path / "run"),
+    )
     assert result.stderr == ""
     assert [line.split()[0] for line in result.stdout.splitlines()][-1] == "Saved"
 
