@@ -161,8 +161,7 @@ def test_a_file_keeps_it_and_one_without_it_opens_as_train(tmp_path, given):
     assert again.batch_norm == expected
     config = model.get_config()
     del config["batch_norm"]
-    older = keras.saving.serialize_keras_object(config)
-    assert older["format"] == 1
+    config["format"] = 1
     with given_backbone(network_of(small())):
         model = kerastl.ImageClassifier.from_config(config)
     model.unfreeze()

@@ -12,7 +12,7 @@ from kerastl.blocks.block import HEAD
 from kerastl.internals.live import Live, target_of
 from kerastl.internals.versions import __version__, versions
 
-FORMAT = 1
+FORMAT = 2
 """Version of what `ImageClassifier.get_config` writes."""
 
 
