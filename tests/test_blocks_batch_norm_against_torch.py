@@ -105,7 +105,9 @@ def compare_with_torch(module, twin, spec, *, tolerance):
     losses = train(model, data, rate=RATE)
     norms = [each for each in twin.modules() if isinstance(each, nn.BatchNorm2d)]
     expected = train_by_hand(twin, norms, data, lambda x: reference.scaled(model, x), rate=RATE)
-    np.testing.assert_allclose(losses, expected, rtol=1e-6)  # Keras means losses in float32
+    # In float32 the number of threads alone moves the fourth loss of a ResNet-18 by 3e-5.
+    close = 1e-6 if str(head.kernel.dtype) == "float64" else 1e-4
+    np.testing.assert_allclose(losses, expected, rtol=close)
     assert reference.moved(model, before) == set()
     tensors = dict(twin.named_parameters())
     pairs = [

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import ml_dtypes
+import numpy as np
 from keras import ops
 
 from kerastl.optimizers.schedule_classes import Scaled
@@ -218,4 +220,6 @@ def _number(rate: Any) -> float:
 
 def _single(rate: float) -> float:
     """A rate as `learning_rate` holds it, so that what was not changed is a factor of exactly 1."""
-    return float(ops.convert_to_numpy(ops.cast(rate, keras.config.floatx())))
+    # By NumPy: within a compiled step the backend would trace it.
+    floatx = keras.config.floatx()
+    return float(np.asarray(rate, ml_dtypes.bfloat16 if floatx == "bfloat16" else floatx))
