@@ -83,7 +83,13 @@ class Crossentropy(keras.losses.Loss):
         if logits is None:
             logits = ops.log(ops.maximum(y_pred, keras.config.epsilon()))
         precise = at_least_float32(logits.dtype)
-        log_probabilities = ops.log_softmax(ops.cast(logits, precise), axis=-1)
+        logits = ops.cast(logits, precise)
+        is_plain = not (self.focal or self.label_smoothing)
+        if is_plain and not _are_shares(y_true, logits.shape[-1]):
+            # The same sum in fewer operations.
+            numbers = _as_numbers(y_true)
+            return ops.sparse_categorical_crossentropy(numbers, logits, from_logits=True)
+        log_probabilities = ops.log_softmax(logits, axis=-1)
         targets = ops.cast(as_shares(y_true, log_probabilities.shape[-1]), precise)
         smoothing = self.label_smoothing
         targets = (1 - smoothing) * targets + smoothing / log_probabilities.shape[-1]
@@ -135,14 +141,24 @@ def _of_logits(kind: type[keras.losses.Loss], loss: keras.losses.Loss) -> keras.
 
 def as_shares(labels: Any, num_classes: int) -> Any:
     """Class numbers as one-hot rows; rows of shares as they are, float32."""
-    if len(labels.shape) == 2 and labels.shape[-1] == num_classes:
+    if _are_shares(labels, num_classes):
         return ops.cast(labels, "float32")
-    return ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), num_classes)
+    return ops.one_hot(_as_numbers(labels), num_classes)
+
+
+def _are_shares(labels: Any, num_classes: int) -> bool:
+    return len(labels.shape) == 2 and labels.shape[-1] == num_classes
+
+
+def _as_numbers(labels: Any) -> Any:
+    return ops.reshape(ops.cast(labels, "int32"), (-1,))
 
 
 def _hits(y_true: Any, y_pred: Any) -> Any:
-    targets = ops.argmax(as_shares(y_true, y_pred.shape[-1]), axis=-1)
-    return ops.cast(ops.equal(targets, ops.argmax(y_pred, axis=-1)), "float32")
+    are_shares = _are_shares(y_true, y_pred.shape[-1])
+    targets = ops.argmax(y_true, axis=-1) if are_shares else _as_numbers(y_true)
+    predicted = ops.cast(ops.argmax(y_pred, axis=-1), targets.dtype)
+    return ops.cast(ops.equal(targets, predicted), "float32")
 
 
 def loss_of(
