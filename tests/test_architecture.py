@@ -19,6 +19,7 @@ ROOMS = (
     "data",
     "blocks",
     "evaluation",
+    "solving",
     "optimizers",
     "prefix",
     "model",

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from kerastl.blocks.running import layers_after, run_layers
 from kerastl.internals.compiled_steps import CompiledPerShape
 from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
-from kerastl.model import fit_arguments
+from kerastl.model import fit_arguments, head_solving
+from kerastl.model.head_solving import SolvedHead
 from kerastl.model.labels import check_batch_labels
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheLimits, CacheWishes
+from kerastl.prefix.rows import feature_rows
 from kerastl.prefix.sources import single
+from kerastl.solving.folds import DEFAULT_FOLDS
 
 
 class CachedModel(TakesLayerOutputs, CompiledPerShape):
@@ -109,6 +115,61 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
         finally:
             self._running_fit = None
             self._prefix_cache.close(fit.prefix)
+
+    def solve_head(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        penalty: float | Sequence[float] | None = None,
+        folds: int = DEFAULT_FOLDS,
+        groups: Any = None,
+        views: int = 1,
+        batch_size: int = 32,
+        seed: int = 0,
+    ) -> SolvedHead:
+        """Give the head the weights that are best on the backbone's features as they are now.
+
+        The features are standardised, and a linear head is fitted to them to
+        convergence: logistic regression with an L2 penalty, one for each of
+        several labels, or ridge regression. The penalty is the best by the
+        loss of images held out, each once. The standardisation becomes part of
+        the Dense layer, so that the model stays what it was. Blocks, frozen or
+        not, run in inference mode and keep their weights. The model need not
+        be compiled; `fit` goes on from the solved head, which is where
+        fine-tuning should start (Kumar et al., 2022).
+
+        Args:
+            x: Images, a `DataLoader`, or batches `(images, labels, ...)` that
+                end, as a `PyDataset`.
+            y: Labels of arrays: class numbers, or a row of shares per image.
+            sample_weight: Weight of each image of arrays.
+            class_weight: Weight of each class; 1 for the others.
+            penalty: Fixed instead of chosen: 1 / C in scikit-learn's terms.
+            folds: How many folds choose the penalty; fewer where a class is smaller.
+            groups: Images of one group are held out together, `(images,)`.
+            views: Views of each image, where images change at random.
+            batch_size: Images at a time, of arrays.
+            seed: Number that fixes the folds.
+
+        Returns:
+            The penalty, what was tried, and what each image gets from a head
+            that has not seen it.
+
+        Raises:
+            ValueError: If the head has hidden layers or is frozen, or labels
+                are missing or out of range.
+        """
+        head_solving.check_can_solve(self)
+        found = feature_rows(self, x, self._prefix_cache, views=views, batch_size=batch_size)
+        rows = head_solving.labelled(
+            found, y, sample_weight=sample_weight, class_weight=class_weight
+        )
+        if groups is not None:
+            rows = replace(rows, groups=np.asarray(groups)[np.unique(rows.images)])
+        return head_solving.solve_rows(self, [rows], penalty=penalty, folds=folds, seed=seed)
 
     def clear_cache(self) -> None:
         """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""

@@ -44,8 +44,15 @@ def boundary_of(model: Any) -> Boundary | None:
     """Where the frozen prefix ends now; None where the first block trains."""
     blocks = itertools.takewhile(lambda block: not block.trainable, model.blocks[:-1])
     names = tuple(block.name for block in blocks)
-    if not names:
-        return None
+    return _boundary_after(model, names) if names else None
+
+
+def end_of_backbone(model: Any) -> Boundary:
+    """The boundary in front of the head, whatever is frozen."""
+    return _boundary_after(model, model.block_names[:-1])
+
+
+def _boundary_after(model: Any, names: tuple[str, ...]) -> Boundary:
     last = names[-1]
     if names == model.block_names[:-1]:
         # Pooling has no weights: what the head takes is the smallest thing to keep.

@@ -181,7 +181,7 @@ def cached_fit(
         return CachedFit(x, y, options, None, _report(parts))
     prefix = RunningPrefix(model, boundary)
     if is_kept:
-        cache.open(_key(model, boundary))
+        cache.open(cache_key(model, boundary))
         x, y, options = _on_features(x, y, options, parts, prefix, cache)
         cache.drop_unused()
     before: tuple[keras.callbacks.Callback, ...] = ()
@@ -244,7 +244,8 @@ def _held_out(wishes: CacheWishes) -> CacheWishes:
     return replace(wishes, views=1, vouches=True)
 
 
-def _key(model: Any, boundary: Boundary) -> str:
+def cache_key(model: Any, boundary: Boundary) -> str:
+    """What rows are good for: boundary, weights before it, types and image size."""
     types = [str(layer.compute_dtype) for layer in layers_before(model, boundary.layer)]
     digest = weights_digest(variables_before(model, boundary))
     return f"{boundary} {model.image_size} {types} {digest}"

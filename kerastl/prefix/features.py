@@ -32,6 +32,11 @@ class BoundaryFeatures:
         self._changes = prefix.changes
 
     @property
+    def store(self) -> FeatureStore:
+        """Where the rows are."""
+        return self._store
+
+    @property
     def is_on(self) -> bool:
         """Whether features are used; if not, the images themselves are, from then on."""
         return self._prefix.is_on
@@ -143,6 +148,11 @@ class LabelRows:
             self._columns = [np.empty((self._num_rows, *c.shape[1:]), c.dtype) for c in columns]
         for kept, column in zip(self._columns, columns, strict=True):
             kept[rows] = column
+
+    @property
+    def columns(self) -> list[np.ndarray]:
+        """All that came with the images, an array `(rows, ...)` for each column."""
+        return self._columns
 
     def get(self, rows: np.ndarray) -> list[np.ndarray]:
         """What came with some images."""

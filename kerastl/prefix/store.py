@@ -56,6 +56,11 @@ class FeatureStore:
         """Copies of rows, in the order asked for."""
         return [array.take(rows, axis=0) for array in self._arrays]
 
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """All rows as they are kept, an array per tensor; not for writing."""
+        return list(self._arrays)
+
     def clear(self) -> None:
         """Forget every row."""
         self.known[:] = False

@@ -1,0 +1,300 @@
+"""Solve the head of a classifier: features, the best linear head, and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+from scipy.special import expit, softmax
+
+from kerastl.blocks.block import HEAD
+from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from kerastl.evaluation.scores import Evaluation, MultiLabelEvaluation, RegressionEvaluation
+from kerastl.evaluation.scoring import AnyEvaluation, as_columns
+from kerastl.model.labels import LabelRange, check_labels
+from kerastl.prefix.rows import FeatureRows
+from kerastl.solving.folds import DEFAULT_FOLDS, fold_numbers
+from kerastl.solving.heads import SQUARED, Solution, solve
+from kerastl.solving.logistic import SIGMOID, SOFTMAX
+from kerastl.solving.rows import Rows
+
+
+@dataclass(frozen=True)
+class SolvedHead:
+    """What `solve_head` found.
+
+    Attributes:
+        penalty: Factor of half the squared coefficients of the standardised
+            features, beside the sum of the losses: 1 / C in scikit-learn's
+            terms. One for all outputs, or one each, `(1,)` or `(outputs,)`.
+        path: Each penalty that was tried, strongest first, with the mean loss
+            of the images held out, nats, or squared deviations.
+        out_of_fold: What each image gets from a head that was solved without
+            its fold: logits, or numbers, `(images, outputs)`; NaN for an image
+            that no fold holds out, such as the only one of its class.
+        labels: Of the images, `(images,)` or `(images, outputs)`.
+        num_folds: How many folds there were; 0: nothing could be held out.
+        gradient: Largest slope of the penalised loss that is left.
+        task: The model's.
+        num_outputs: The model's.
+    """
+
+    penalty: np.ndarray
+    path: tuple[tuple[float, float], ...]
+    out_of_fold: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    num_folds: int
+    gradient: float
+    task: str
+    num_outputs: int
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Whether each image was held out once, bool, `(images,)`."""
+        return ~np.isnan(self.out_of_fold).any(1)
+
+    @property
+    def predictions(self) -> np.ndarray:
+        """As `predict` gives them, out of fold: `(images, classes or numbers)`; NaN as above."""
+        if self.task == REGRESSION:
+            return self.out_of_fold
+        if self.task == MULTI_LABEL:
+            return np.asarray(expit(self.out_of_fold))
+        if self.num_outputs == 1:
+            return as_columns(expit(self.out_of_fold))
+        return np.asarray(softmax(self.out_of_fold, 1))
+
+    def evaluation(self, class_names: Sequence[str]) -> AnyEvaluation | None:
+        """The out-of-fold scores; None where nothing was held out.
+
+        Args:
+            class_names: Every class, or number to predict.
+        """
+        chosen = self.held_out
+        if not chosen.any():
+            return None
+        truth, given = self.labels[chosen], self.predictions[chosen].astype("float32")
+        if self.task == MULTI_LABEL:
+            return MultiLabelEvaluation(class_names, truth, given)
+        if self.task == REGRESSION:
+            return RegressionEvaluation(class_names, truth, given)
+        classes = truth.argmax(1) if truth.ndim == 2 and truth.shape[1] > 1 else truth.reshape(-1)
+        return Evaluation(class_names, classes.astype("int64"), given)
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Features of images with their labels and weights.
+
+    Attributes:
+        features: `(rows, features)`.
+        labels: As the data have them, `(rows, ...)`.
+        weights: How much each row counts, float64, `(rows,)`.
+        images: Which image each row is a view of, `(rows,)`.
+        groups: Which group each image is of, `(images,)`, or None.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+    images: np.ndarray
+    groups: np.ndarray | None = None
+
+
+def labelled(
+    found: FeatureRows,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | None = None,
+) -> LabelledRows:
+    """Rows with the labels and weights that belong to them.
+
+    Args:
+        found: The features, and what came with them.
+        y: Labels of arrays; None where they came with the features.
+        sample_weight: Weight of each image of arrays.
+        class_weight: Weight of each class; 1 for the others.
+
+    Raises:
+        ValueError: If labels are missing, or not as many as the images.
+    """
+    columns = list(found.columns)
+    if y is not None:
+        if columns:
+            raise ValueError(
+                "`y` must be left out where `x` holds labels. Received: labels beside a loader. "
+                "Give one of them."
+            )
+        columns = [np.asarray(keras.ops.convert_to_numpy(y))]
+        if sample_weight is not None:
+            columns.append(np.asarray(keras.ops.convert_to_numpy(sample_weight)))
+    if not columns:
+        raise ValueError("`y` must be given with arrays. Received: y=None. Pass the labels.")
+    labels = columns[0]
+    for name, column in zip(("y", "sample_weight"), columns, strict=False):
+        if len(column) != len(found.features):
+            raise ValueError(
+                f"`{name}` must have one entry per image. Received: {len(column)} for "
+                f"{len(found.features)} images."
+            )
+    weights = np.ones(len(labels)) if len(columns) < 2 else columns[1].reshape(-1).astype(float)
+    weights = weights / np.bincount(found.images)[found.images]  # the views of an image share
+    if class_weight:
+        classes = labels.argmax(1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.ravel()
+        weights = weights * np.array([class_weight.get(int(label), 1.0) for label in classes])
+    return LabelledRows(found.features, labels, weights, found.images)
+
+
+def check_can_solve(model: Any) -> None:
+    """Refuse a head that is more than one layer that trains.
+
+    Raises:
+        ValueError: If so, saying what to do.
+    """
+    head = model.get_layer(HEAD)
+    reason = None
+    if head.hidden_units:
+        reason = f"hidden_units={head.hidden_units}, whose layers have to be trained"
+    elif head.logits.lora_rank or head.logits.quantization_mode:
+        reason = "a head with LoRA or quantised weights"
+    elif not head.trainable:
+        reason = "a frozen head"
+    if reason is not None:
+        raise ValueError(
+            f"The head must be one Dense layer that trains, to be solved. Received: {reason}. "
+            "Train it with `fit`."
+        )
+
+
+def solve_rows(
+    model: Any,
+    parts: Sequence[LabelledRows],
+    *,
+    penalty: float | Sequence[float] | None = None,
+    folds: int = DEFAULT_FOLDS,
+    seed: int = 0,
+) -> SolvedHead:
+    """Give the head of a model the weights with the least penalised loss on some rows.
+
+    Args:
+        model: The classifier.
+        parts: Rows, one part of the data after the other.
+        penalty: Fixed instead of chosen by folds.
+        folds: How many.
+        seed: Number that fixes the folds.
+
+    Raises:
+        ValueError: If the head cannot be solved, or labels are out of range.
+    """
+    check_can_solve(model)
+    targets = np.concatenate([_targets(model, part.labels) for part in parts])
+    rows = Rows(
+        [part.features for part in parts],
+        targets,
+        np.concatenate([part.weights for part in parts]),
+        model.num_classes,
+    )
+    images = _image_numbers(parts)
+    first = np.unique(images, return_index=True)[1]
+    folded = fold_numbers(
+        _classes(model, targets[first]),
+        len(first),
+        folds=folds,
+        groups=_groups(parts),
+        seed=seed,
+    )
+    loss = _loss_of(model)
+    given = None if penalty is None else np.atleast_1d(np.asarray(penalty, float))
+    found = solve(rows, loss, folded[images], penalty=given, device=_device())
+    _assign(model, found)
+    labels = np.concatenate([part.labels for part in parts])[first]
+    return SolvedHead(
+        penalty=found.penalty,
+        path=found.path,
+        out_of_fold=_mean_by_image(found.held_out, images),
+        labels=labels.reshape(len(labels), -1) if model.task != CLASSIFICATION else labels,
+        num_folds=len(np.unique(folded[folded >= 0])),
+        gradient=found.gradient,
+        task=model.task,
+        num_outputs=model.num_classes,
+    )
+
+
+def _loss_of(model: Any) -> str:
+    if model.task == REGRESSION:
+        return SQUARED
+    return SIGMOID if model.task == MULTI_LABEL or model.num_classes == 1 else SOFTMAX
+
+
+def _targets(model: Any, labels: np.ndarray) -> np.ndarray:
+    """Class numbers, or a column per output."""
+    outputs = model.num_classes
+    if model.task == CLASSIFICATION:
+        check_labels(labels, LabelRange(max(outputs, 2) - 1), outputs)
+        if outputs > 1 and (labels.ndim == 1 or labels.shape[1] == 1):
+            return labels.reshape(-1).astype(np.int64)
+    wide = labels.reshape(len(labels), -1).astype(np.float32)
+    if wide.shape[1] != outputs:
+        raise ValueError(
+            f"Labels must have {outputs} columns, one per output. Received: {wide.shape[1]}. Build "
+            "the classifier with the number of classes of the data."
+        )
+    return wide
+
+
+def _classes(model: Any, targets: np.ndarray) -> np.ndarray | None:
+    """The class that each row counts for where folds hold classes in proportion."""
+    if model.task != CLASSIFICATION:
+        return None
+    if targets.ndim == 1:
+        return targets
+    binary = targets.shape[1] == 1
+    return (targets[:, 0] > 0.5).astype(np.int64) if binary else targets.argmax(1)
+
+
+def _image_numbers(parts: Sequence[LabelledRows]) -> np.ndarray:
+    """Numbers of the images of all parts, from 0 without gaps."""
+    found, count = [], 0
+    for part in parts:
+        _, numbers = np.unique(part.images, return_inverse=True)
+        found.append(numbers + count)
+        count += int(numbers.max()) + 1 if len(numbers) else 0
+    return np.concatenate(found)
+
+
+def _groups(parts: Sequence[LabelledRows]) -> np.ndarray | None:
+    groups = [part.groups for part in parts if part.groups is not None]
+    if not groups:
+        return None
+    if len(groups) < len(parts):
+        raise ValueError("`groups` must be given for all images, or for none.")
+    return np.unique(np.concatenate(groups), return_inverse=True)[1]
+
+
+def _mean_by_image(values: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The mean over the views of each image."""
+    counts = np.bincount(images)
+    if len(counts) == len(values):
+        return values[np.argsort(images, kind="stable")]
+    sums = np.zeros((len(counts), values.shape[1]))
+    np.add.at(sums, images, values)
+    return sums / counts[:, None]
+
+
+def _assign(model: Any, found: Solution) -> None:
+    head = model.get_layer(HEAD)
+    # What the model divides its logits by stays part of it.
+    head.logits.kernel.assign((found.kernel * head.temperature).astype("float32"))
+    head.logits.bias.assign((found.bias * head.temperature).astype("float32"))
+
+
+def _device() -> str:
+    """Where products with rows run, as torch names it."""
+    import torch
+
+    on_gpu = keras.backend.backend() == "torch" and torch.cuda.is_available()
+    return "cuda" if on_gpu else "cpu"

@@ -1,0 +1,1 @@
+"""The best linear head on fixed features: penalised regression, solved and not trained."""

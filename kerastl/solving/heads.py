@@ -1,0 +1,255 @@
+"""Solve a head: choose the penalty by folds, then fit all rows with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+from kerastl.solving.basis import Basis, basis_of
+from kerastl.solving.logistic import (
+    SIGMOID,
+    SOFTMAX,
+    Coefficients,
+    LogisticObjective,
+    logits_of,
+)
+from kerastl.solving.ridge import RidgeObjective
+from kerastl.solving.rows import Rows
+
+SQUARED = "squared"
+LOSSES = (SOFTMAX, SIGMOID, SQUARED)
+
+DEFAULT_PENALTY = 100.0
+"""Where no row can be held out to choose one by."""
+
+# Penalties are 10 ** (number / 2): from where nothing is learnt to where nothing is held back.
+_WEAKEST, _START, _STRONGEST = -6, 5, 12
+# The choice between penalties needs no more; what is used of it does.
+_PATH_TOLERANCE = 1e-3
+_NEAR_TOLERANCE = 1e-5
+_LAST_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A head that was solved for.
+
+    Attributes:
+        kernel: For the features as they are, `(features, outputs)`.
+        bias: `(outputs,)`.
+        penalty: Of each output, or one for all, `(outputs,)` or `(1,)`: the
+            factor of half the squared coefficients of standardised features,
+            beside the sum of the losses; 1 / C in scikit-learn's terms.
+        path: Each penalty that was tried, strongest first, with the mean loss
+            on rows held out.
+        held_out: What each row gets from the fold that it was held out of:
+            logits, or numbers, `(rows, outputs)`; NaN where it never was.
+        gradient: Largest slope of the objective that is left, in scaled steps.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    penalty: np.ndarray
+    path: tuple[tuple[float, float], ...]
+    held_out: np.ndarray = field(repr=False)
+    gradient: float
+
+
+@dataclass
+class _Tried:
+    """One penalty on the path: the losses of the held-out rows, one per output or one for all."""
+
+    losses: np.ndarray
+    held_out: np.ndarray
+    found: Coefficients
+
+
+def solve(
+    rows: Rows,
+    loss: str,
+    folds: np.ndarray,
+    *,
+    penalty: float | np.ndarray | None = None,
+    device: str = "cpu",
+) -> Solution:
+    """The head with the least penalised loss, its penalty the best on rows held out.
+
+    Features are standardised; that is folded into kernel and bias.
+
+    Args:
+        rows: Features, targets and weights.
+        loss: "softmax": one class per row; "sigmoid": each output by itself,
+            with a penalty of its own; "squared": numbers, likewise.
+        folds: Which fold holds each row out, -1 for none, `(rows,)`.
+        penalty: Fixed instead of chosen.
+        device: Where the products run, as torch names it.
+    """
+    if loss == SQUARED:
+        rows, mean, scale = _standard_targets(rows)
+    basis = basis_of(rows)
+    numbers = np.unique(folds[folds >= 0])
+    start: Coefficients | None = None
+    path: tuple[tuple[float, float], ...] = ()
+    held_out = np.full((len(rows), rows.num_outputs), np.nan)
+    if penalty is None and not len(numbers):
+        penalty = DEFAULT_PENALTY
+    if len(numbers):
+        weights = rows.weights * (folds != numbers[:, None])
+        which = np.where(folds >= 0, np.searchsorted(numbers, folds), -1)
+        trial = _Trials(rows, basis, loss, weights, which, device)
+        given = None if penalty is None else np.atleast_1d(np.asarray(penalty, float))
+        chosen, tried = trial.search() if given is None else trial.fixed(given)
+        penalty, held_out, start = chosen, tried.held_out, tried.found.mean
+        path = trial.path
+    penalties = np.atleast_1d(np.asarray(penalty, float))
+    if loss == SQUARED:
+        found = RidgeObjective(rows, basis, rows.weights[None]).minimized(penalties)
+    else:
+        found = _minimized_exactly(rows, basis, loss, penalties, start, device)
+    raw, bias = basis.to_raw(found.kernel[0], found.bias[0])
+    kernel = raw.T
+    if loss == SQUARED:
+        kernel, bias, held_out = kernel * scale, bias * scale + mean, held_out * scale + mean
+    return Solution(kernel, bias, penalties, path, held_out, found.gradient)
+
+
+def _minimized_exactly(
+    rows: Rows,
+    basis: Basis,
+    loss: str,
+    penalty: np.ndarray,
+    start: Coefficients | None,
+    device: str,
+) -> Coefficients:
+    """The coefficients to rounding: most of the way in float32, which is faster."""
+    for precise, tolerance in ((False, _NEAR_TOLERANCE), (True, _LAST_TOLERANCE)):
+        objective = LogisticObjective(
+            rows, basis, rows.weights[None], loss=loss, precise=precise, device=device
+        )
+        start = objective.minimized(penalty, start, tolerance=tolerance)
+    return start  # type: ignore[return-value]
+
+
+class _Trials:
+    """Fits of all folds at once, one penalty after the other, each from the one before."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        basis: Basis,
+        loss: str,
+        weights: np.ndarray,
+        which: np.ndarray,
+        device: str,
+    ) -> None:
+        self._rows, self._basis, self._loss, self._which = rows, basis, loss, which
+        self._ridge = RidgeObjective(rows, basis, weights) if loss == SQUARED else None
+        self._logistic = None
+        if loss != SQUARED:
+            self._logistic = LogisticObjective(
+                rows, basis, weights, loss=loss, precise=False, device=device
+            )
+        self._tried: dict[int, _Tried] = {}
+
+    @property
+    def path(self) -> tuple[tuple[float, float], ...]:
+        """Each penalty, strongest first, and the mean loss of the held-out rows."""
+        return tuple(
+            (_penalty(number), float(self._tried[number].losses.mean()))
+            for number in sorted(self._tried, reverse=True)
+        )
+
+    def fixed(self, penalty: np.ndarray) -> tuple[np.ndarray, _Tried]:
+        """The held-out rows at a given penalty."""
+        return penalty, self._fit(penalty, None, _NEAR_TOLERANCE)
+
+    def search(self) -> tuple[np.ndarray, _Tried]:
+        """The best penalty of each output, or for all, and the held-out rows at it."""
+        for number in self._numbers():
+            known = sorted(self._tried, key=lambda other: abs(other - number))
+            start = self._tried[known[0]].found if known else None
+            penalty = np.array([_penalty(number)])
+            self._tried[number] = self._fit(penalty, start, _PATH_TOLERANCE)
+        best = self._best()
+        chosen = np.array([_penalty(number) for number in best])
+        parts = [self._tried[number].found for number in best]
+        start = parts[0]
+        if len(parts) > 1:
+            columns = list(enumerate(parts))
+            start = Coefficients(
+                np.stack([part.kernel[:, column] for column, part in columns], 1),
+                np.stack([part.bias[:, column] for column, part in columns], 1),
+            )
+        return chosen, self._fit(chosen, start, _NEAR_TOLERANCE)
+
+    def _numbers(self) -> Iterator[int]:
+        """From the middle down to where every loss has grown, then up likewise."""
+        yield _START
+        for step, last in ((-1, _WEAKEST), (1, _STRONGEST)):
+            number = _START
+            while number != last and number in self._best():
+                number += step
+                yield number
+
+    def _best(self) -> list[int]:
+        """The number of the best penalty for each loss."""
+        numbers = sorted(self._tried, reverse=True)  # of two alike the stronger
+        losses = np.stack([self._tried[number].losses for number in numbers])
+        return [numbers[row] for row in losses.argmin(0)]
+
+    def _fit(self, penalty: np.ndarray, start: Coefficients | None, tolerance: float) -> _Tried:
+        if self._ridge is not None:
+            found = self._ridge.minimized(penalty)
+        elif self._logistic is not None:
+            found = self._logistic.minimized(penalty, start, tolerance=tolerance)
+        held_out = logits_of(self._rows, self._basis, found, self._which)
+        losses = mean_losses(self._loss, held_out, self._rows, self._which >= 0)
+        return _Tried(losses, held_out, found)
+
+
+def mean_losses(loss: str, outputs: np.ndarray, rows: Rows, chosen: np.ndarray) -> np.ndarray:
+    """Weighted mean loss of some rows: of all outputs together, or of each.
+
+    Args:
+        loss: One of `LOSSES`.
+        outputs: Logits or numbers, `(rows, outputs)`.
+        rows: What they should be.
+        chosen: Which rows count, bool, `(rows,)`.
+
+    Returns:
+        `(1,)` for "softmax", else `(outputs,)`.
+    """
+    size = 2**16
+    total: Any = 0.0
+    for start in range(0, len(rows), size):
+        where = slice(start, min(start + size, len(rows)))
+        keep = chosen[where]
+        targets, found = rows.target_rows(where)[keep], outputs[where][keep]
+        if loss == SOFTMAX:
+            losses = logsumexp(found, 1, keepdims=True) * targets.sum(1, keepdims=True)
+            losses = losses - (found * targets).sum(1, keepdims=True)
+        elif loss == SIGMOID:
+            losses = np.logaddexp(0, found) - found * targets
+        else:
+            losses = (found - targets) ** 2
+        total = total + rows.weights[where][keep] @ losses
+    return np.asarray(total / rows.weights[chosen].sum())
+
+
+def _penalty(number: int) -> float:
+    return float(10.0 ** (number / 2))
+
+
+def _standard_targets(rows: Rows) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """Targets of mean 0 and deviation 1, so that one range of penalties serves all."""
+    targets = rows.target_rows(slice(0, len(rows)))
+    share = rows.weights / rows.weights.sum()
+    mean = share @ targets
+    scale = np.sqrt(share @ (targets - mean) ** 2)
+    scale = np.where(scale > 0, scale, 1.0)
+    standard = Rows(rows.features, (targets - mean) / scale, rows.weights, rows.num_outputs)
+    return standard, mean, scale
