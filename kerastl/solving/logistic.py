@@ -29,6 +29,7 @@ SIGMOID = "sigmoid"
 _MOST_LOGITS = 2**23
 _HISTORY = 10
 _MOST_STEPS = 5000
+_GAIN_SHARE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class LogisticObjective:
             return value, np.concatenate([((by_kernel + pull) * step).ravel(), by_bias.ravel()])
 
         # Rounding in float32 ends a search that its slope would not.
-        least_gain = 0.0 if self._numpy_type == np.float64 else 1e-7
+        least_gain = 0.0 if self._numpy_type == np.float64 else tolerance * _GAIN_SHARE
         options = {
             "gtol": tolerance,
             "ftol": least_gain,
