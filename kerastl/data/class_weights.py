@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from kerastl.internals.loaders import remade
 
 
@@ -46,6 +48,19 @@ class WeightedCollate:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.inner!r}, {self._weights})"
+
+
+def balanced_weights(labels: np.ndarray) -> dict[int, float]:
+    """Weights that make every class count alike: images / (classes x images of the class).
+
+    Args:
+        labels: Class of each image, `(images,)`.
+    """
+    from sklearn.utils.class_weight import compute_class_weight
+
+    classes = np.unique(labels)
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    return {int(label): float(weight) for label, weight in zip(classes, weights, strict=True)}
 
 
 def class_numbers(labels: Any) -> Any:

@@ -164,18 +164,32 @@ def calibrate(model: Any, validation: Iterable[Any]) -> Calibration:
         model.save("flowers.keras")
     """
     labels, logits = labelled_logits(model, validation)
+    return calibrate_from(model, labels, logits / model.get_layer(HEAD).temperature)
+
+
+def calibrate_from(model: Any, labels: np.ndarray, logits: np.ndarray) -> Calibration:
+    """As `calibrate`, by logits that are at hand.
+
+    Args:
+        model: An `ImageClassifier`.
+        labels: True class of each image, `(images,)`.
+        logits: What the probabilities are made of as the model stands, of a
+            model that has not seen the images, `(images, classes)`; or of one
+            probability, `(images, 1)`.
+    """
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
     head = model.get_layer(HEAD)
-    before = logits / head.temperature
-    temperature = best_temperature(labels, logits)
-    after = logits / temperature
-    head.temperature = temperature
+    factor = best_temperature(labels, logits)
+    head.temperature = temperature = head.temperature * factor
     # A compiled function has the old temperature in it.
     model.train_function = model.test_function = model.predict_function = None
+    after = logits / factor
     return Calibration(
         temperature,
-        expected_calibration_error(labels, softmax(before, axis=1)),
+        expected_calibration_error(labels, softmax(logits, axis=1)),
         expected_calibration_error(labels, softmax(after, axis=1)),
-        _cross_entropy(labels, before),
+        _cross_entropy(labels, logits),
         _cross_entropy(labels, after),
     )
 

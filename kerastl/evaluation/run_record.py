@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from kerastl.internals.whole_files import write_whole
 
@@ -34,6 +35,11 @@ class RunResults:
         train: Loss and metrics of the last finished epoch, as averaged while
             its weights were changing. Empty where no epoch was finished.
         validation: The same on the validation images, at the epoch's end.
+            Empty where the model was solved on these too.
+        out_of_fold: Where the model's head was solved on all images but the
+            test: scores of heads that had not seen what they are scored on.
+        head: How the head came about: `solver`, and of a solved one `penalty`,
+            `folds` and `images`.
         test: "accuracy" and "loss" on the test images after the last epoch.
         seconds: Wall-clock time of each stage.
         images: Number of images of each part.
@@ -47,6 +53,8 @@ class RunResults:
 
     train: Mapping[str, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
+    out_of_fold: Mapping[str, float] = field(default_factory=dict)
+    head: Mapping[str, Any] = field(default_factory=dict)
     test: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     images: Mapping[str, int] = field(default_factory=dict)
@@ -101,22 +109,34 @@ def load_metrics(folder: Path) -> RunResults:
     return RunResults(**{key: value for key, value in values.items() if key in known})
 
 
-def save_history(folder: Path, epochs: Sequence[Mapping[str, float]]) -> None:
-    """Write `history.csv`: one row per epoch, from 1, with everything that was logged."""
-    columns = list(dict.fromkeys(key for logs in epochs for key in logs))
+def save_history(
+    folder: Path,
+    epochs: Sequence[Mapping[str, float]],
+    *,
+    start: Mapping[str, float] | None = None,
+) -> None:
+    """Write `history.csv`: one row per epoch, from 1, with everything that was logged.
+
+    Args:
+        folder: Of the run.
+        epochs: What was logged of each epoch.
+        start: Scores before the first epoch, as epoch 0: of a solved head.
+    """
+    numbered = [*([(0, start)] if start else []), *enumerate(epochs, 1)]
+    columns = list(dict.fromkeys(key for _, logs in numbered for key in logs))
 
     def write(path: Path) -> None:
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["epoch", *columns])
             writer.writeheader()
-            for number, logs in enumerate(epochs, 1):
+            for number, logs in numbered:
                 writer.writerow({"epoch": number, **{key: float(logs[key]) for key in logs}})
 
     write_whole(folder / HISTORY_FILE, write)
 
 
 def load_history(folder: Path) -> list[dict[str, float]]:
-    """The rows of `history.csv`, one per epoch, "epoch" among them."""
+    """The rows of `history.csv`, one per epoch, "epoch" among them; 0 is a solved head."""
     with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
         return [
             {key: float(value) for key, value in row.items() if value}

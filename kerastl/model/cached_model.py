@@ -171,6 +171,11 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
             rows = replace(rows, groups=np.asarray(groups)[np.unique(rows.images)])
         return head_solving.solve_rows(self, [rows], penalty=penalty, folds=folds, seed=seed)
 
+    @property
+    def prefix_cache(self) -> caching.PrefixCache:
+        """What is kept of the frozen blocks' output between two calls."""
+        return self._prefix_cache
+
     def clear_cache(self) -> None:
         """Drop what earlier calls of `fit` have kept of the frozen blocks' output."""
         self._prefix_cache.clear()

@@ -35,6 +35,7 @@ class SolvedHead:
         out_of_fold: What each image gets from a head that was solved without
             its fold: logits, or numbers, `(images, outputs)`; NaN for an image
             that no fold holds out, such as the only one of its class.
+        fitted: What each gets from the head that the model has now, likewise.
         labels: Of the images, `(images,)` or `(images, outputs)`.
         num_folds: How many folds there were; 0: nothing could be held out.
         gradient: Largest slope of the penalised loss that is left.
@@ -45,6 +46,7 @@ class SolvedHead:
     penalty: np.ndarray
     path: tuple[tuple[float, float], ...]
     out_of_fold: np.ndarray = field(repr=False)
+    fitted: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     num_folds: int
     gradient: float
@@ -59,30 +61,34 @@ class SolvedHead:
     @property
     def predictions(self) -> np.ndarray:
         """As `predict` gives them, out of fold: `(images, classes or numbers)`; NaN as above."""
-        if self.task == REGRESSION:
-            return self.out_of_fold
-        if self.task == MULTI_LABEL:
-            return np.asarray(expit(self.out_of_fold))
-        if self.num_outputs == 1:
-            return as_columns(expit(self.out_of_fold))
-        return np.asarray(softmax(self.out_of_fold, 1))
+        return self._predictions(self.out_of_fold)
 
-    def evaluation(self, class_names: Sequence[str]) -> AnyEvaluation | None:
-        """The out-of-fold scores; None where nothing was held out.
+    def _predictions(self, outputs: np.ndarray) -> np.ndarray:
+        if self.task == REGRESSION:
+            return outputs
+        if self.task == MULTI_LABEL:
+            return np.asarray(expit(outputs))
+        return as_columns(expit(outputs)) if self.num_outputs == 1 else softmax(outputs, 1)
+
+    def evaluation(
+        self, class_names: Sequence[str], *, out_of_fold: bool = True
+    ) -> AnyEvaluation | None:
+        """The scores of the images; None where there is none to score.
 
         Args:
             class_names: Every class, or number to predict.
+            out_of_fold: Whether each is judged by a head that has not seen it.
         """
-        chosen = self.held_out
+        chosen = self.held_out if out_of_fold else np.ones(len(self.labels), bool)
         if not chosen.any():
             return None
-        truth, given = self.labels[chosen], self.predictions[chosen].astype("float32")
+        outputs = self.out_of_fold if out_of_fold else self.fitted
+        truth, given = self.labels[chosen], self._predictions(outputs[chosen]).astype("float32")
         if self.task == MULTI_LABEL:
             return MultiLabelEvaluation(class_names, truth, given)
         if self.task == REGRESSION:
             return RegressionEvaluation(class_names, truth, given)
-        classes = truth.argmax(1) if truth.ndim == 2 and truth.shape[1] > 1 else truth.reshape(-1)
-        return Evaluation(class_names, classes.astype("int64"), given)
+        return Evaluation(class_names, class_of(truth), given)
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,13 @@ class LabelledRows:
     weights: np.ndarray
     images: np.ndarray
     groups: np.ndarray | None = None
+
+
+def class_of(labels: np.ndarray) -> np.ndarray:
+    """Class of each image, int64, `(images,)`: of rows of shares the largest."""
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return labels.argmax(1)
+    return labels.reshape(-1).astype(np.int64)
 
 
 def labelled(
@@ -144,8 +157,8 @@ def labelled(
     weights = np.ones(len(labels)) if len(columns) < 2 else columns[1].reshape(-1).astype(float)
     weights = weights / np.bincount(found.images)[found.images]  # the views of an image share
     if class_weight:
-        classes = labels.argmax(1) if labels.ndim == 2 and labels.shape[1] > 1 else labels.ravel()
-        weights = weights * np.array([class_weight.get(int(label), 1.0) for label in classes])
+        factors = [class_weight.get(int(label), 1.0) for label in class_of(labels)]
+        weights = weights * np.array(factors)
     return LabelledRows(found.features, labels, weights, found.images)
 
 
@@ -216,12 +229,31 @@ def solve_rows(
         penalty=found.penalty,
         path=found.path,
         out_of_fold=_mean_by_image(found.held_out, images),
+        fitted=_mean_by_image(found.fitted, images),
         labels=labels.reshape(len(labels), -1) if model.task != CLASSIFICATION else labels,
         num_folds=len(np.unique(folded[folded >= 0])),
         gradient=found.gradient,
         task=model.task,
         num_outputs=model.num_classes,
     )
+
+
+def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> float:
+    """Mean loss of rows held out, of heads that the model would have on these features.
+
+    Args:
+        model: The classifier; its own head stays as it is.
+        rows: Features of any kind, with the labels of the model's task.
+        seed: Number that fixes the folds.
+
+    Returns:
+        The least over the penalties; infinite where nothing could be held out.
+    """
+    targets = _targets(model, rows.labels)
+    of_task = Rows([rows.features], targets, rows.weights, model.num_classes)
+    folds = fold_numbers(_classes(model, targets), len(targets), seed=seed)
+    found = solve(of_task, _loss_of(model), folds, device=_device())
+    return min((loss for _, loss in found.path), default=np.inf)
 
 
 def _loss_of(model: Any) -> str:

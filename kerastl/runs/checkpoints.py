@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 from kerastl.internals.versions import versions
 from kerastl.internals.whole_files import write_whole
 
-FORMAT = 1
+FORMAT = 2
 _HEADER = "kerastl"
 
 
@@ -35,12 +35,15 @@ class Progress:
         phase_start: Epochs that were finished when it began.
         epochs: Logs of every finished epoch.
         best: What early stopping remembers, without the weights; None where there is none.
+        start: Scores of the solved head that the run started from; None where
+            there is none.
     """
 
     phase: int = 0
     phase_start: int = 0
     epochs: Sequence[Mapping[str, float]] = ()
     best: Mapping[str, Any] | None = None
+    start: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)

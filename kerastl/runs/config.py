@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from kerastl.blocks.batch_norm import MODES as BATCH_NORM_MODES
-from kerastl.blocks.batch_norm import TRAIN
 from kerastl.data.augmentation import FLIPS, PRESETS
 from kerastl.data.resizing import RESIZE_MODES
 from kerastl.data.sampling import SAMPLINGS
@@ -59,8 +58,14 @@ class RunConfig:
     )
     strategy: str = _option(
         strategies.AUTO,
-        "What trains; auto picks by images per class and says why.",
+        "What trains; auto picks by what a solved head shows, or images per class, and says why.",
         choices=strategies.NAMES,
+    )
+    solver: str = _option(
+        strategies.AUTO,
+        "solve: the head is solved on the frozen features, and fine-tuning starts from it; train: "
+        "it starts at random; auto: solve, unless an option says how it is trained.",
+        choices=strategies.SOLVERS,
     )
     freeze_through: str | None = _option(
         None, "Last frozen block of the strategy partial (default: about half way)."
@@ -77,12 +82,17 @@ class RunConfig:
     schedule: str = _option(
         "warmup-cosine", "How the rates change over the run.", choices=schedules.NAMES
     )
-    batch_norm: str = _option(
-        TRAIN,
-        "Moving statistics of batch norms in blocks that train: renewed, or kept as in inference.",
+    batch_norm: str | None = _option(
+        None,
+        "Moving statistics of batch norms in blocks that train: renewed, or kept as in inference "
+        "(default: frozen from a solved head, else train).",
         choices=BATCH_NORM_MODES,
     )
-    epochs: int = _option(12, "Passes over the training images.", minimum=1)
+    epochs: int | None = _option(
+        None,
+        "Passes over the training images (default: 12; from a solved head by their number).",
+        minimum=1,
+    )
     phase: tuple[Mapping[str, Any], ...] = _option(
         (), "Options of each phase of training, one [[phase]] after the other.", only_in_file=True
     )

@@ -15,8 +15,10 @@ import tomli_w
 from kerastl.data.tasks import MULTI_LABEL, REGRESSION
 from kerastl.errors import unknown_name
 from kerastl.runs.config import PHASE_OPTIONS, RunConfig
+from kerastl.runs.strategies import TRAIN
 
-VERSION = 1
+VERSION = 2
+_BEFORE_SOLVER = 1
 _VERSION_KEY = "config_version"
 
 # An option of the command line takes these of the file with it: they were
@@ -24,6 +26,7 @@ _VERSION_KEY = "config_version"
 _SETTLED_BY: dict[str, tuple[str, ...]] = {
     "backbone": ("weights", "freeze_through", "block_rate", "image_size"),
     "strategy": ("freeze_through", "learning_rate", "block_rate", "phase"),
+    "solver": ("learning_rate", "block_rate", "epochs", "keep_best", "batch_norm"),
     "freeze_through": ("strategy", "block_rate"),
     "optimizer": ("learning_rate",),
 }
@@ -110,12 +113,16 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _no_toml(path, error) from error
-    version = values.pop(_VERSION_KEY, VERSION)
+    written_by = values.pop(_VERSION_KEY, None)
+    version = VERSION if written_by is None else written_by
     if not isinstance(version, int) or version > VERSION:
         raise ValueError(
             f"`config` must be of version {VERSION} or older. Received: {path} of version "
             f"{version}, from a newer kerastl. Run `pip install --upgrade kerastl`."
         )
+    if written_by == _BEFORE_SOLVER:
+        # A run of a version that trained every head: it repeats as it was.
+        values = {"solver": TRAIN, **values}
     hints = typing.get_type_hints(RunConfig)
     values = _with_task(values)
     for name in values:

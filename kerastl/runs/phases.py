@@ -9,7 +9,15 @@ from typing import Any
 from kerastl.blocks.batch_norm import TRAIN
 from kerastl.blocks.block import HEAD
 from kerastl.runs.config import RunConfig, of_phase
-from kerastl.runs.strategies import GRADUAL, Strategy, Wishes, choose
+from kerastl.runs.solver import TRAINED_EPOCHS
+from kerastl.runs.strategies import (
+    FEATURE_EXTRACTION,
+    GRADUAL,
+    SOLVE,
+    Strategy,
+    Wishes,
+    choose,
+)
 
 
 @dataclass(frozen=True)
@@ -56,12 +64,18 @@ def phases_of(
         Phase(
             choose(_wishes(part), blocks, images=images, num_classes=num_classes),
             part.schedule,
-            part.epochs,
+            _epochs(part),
             part.patience,
-            part.batch_norm,
+            part.batch_norm or TRAIN,
         )
         for part in parts
     )
+
+
+def _epochs(config: RunConfig) -> int:
+    """Epochs of a phase: none where only the head is solved."""
+    is_solved = config.solver == SOLVE and config.strategy == FEATURE_EXTRACTION
+    return 0 if is_solved else config.epochs or TRAINED_EPOCHS
 
 
 def as_options(phases: Sequence[Phase]) -> tuple[dict[str, Any], ...]:
@@ -81,30 +95,37 @@ def as_options(phases: Sequence[Phase]) -> tuple[dict[str, Any], ...]:
     )
 
 
-def gradual_counts(num_blocks: int, epochs: int) -> list[tuple[int, int]]:
+def gradual_counts(
+    num_blocks: int, epochs: int, *, from_solved: bool = False
+) -> list[tuple[int, int]]:
     """Frozen blocks and epochs of each phase of a gradual unfreezing (Howard and Ruder, 2018).
 
-    The head trains first; each phase unfreezes the next block from the head
-    down, several at a time where there are fewer epochs than blocks. The last
-    phase, where all train, has the epochs that are left over.
+    The head trains first, unless it is solved already; each phase unfreezes
+    the next block from the head down, several at a time where there are fewer
+    epochs than blocks. The last phase, where all train, has the epochs that
+    are left over.
 
     Args:
         num_blocks: Blocks before the head.
         epochs: Epochs of the whole run.
+        from_solved: Whether the head is solved already.
 
     Example:
 
+    >>> gradual_counts(2, 7, from_solved=True)
+    [(1, 3), (0, 4)]
     >>> gradual_counts(2, 7)
     [(2, 2), (1, 2), (0, 3)]
     >>> gradual_counts(4, 3)
     [(4, 1), (2, 1), (0, 1)]
     """
-    count = min(num_blocks + 1, epochs)
+    first = max(num_blocks - 1, 0) if from_solved else num_blocks
+    count = min(first + 1, epochs)
     if count == 1:
-        return [(num_blocks, epochs)]
+        return [(0 if from_solved else num_blocks, epochs)]
     each = epochs // count
     lengths = [each] * (count - 1) + [epochs - each * (count - 1)]
-    frozen = [num_blocks - round(number * num_blocks / (count - 1)) for number in range(count)]
+    frozen = [first - round(number * first / (count - 1)) for number in range(count)]
     return list(zip(frozen, lengths, strict=True))
 
 
@@ -116,10 +137,13 @@ def _gradual(config: RunConfig, blocks: Sequence[str]) -> tuple[Phase, ...]:
             "[[phase]] list to stop before that; `kerastl plan --write FILE` gives one to edit."
         )
     backbone = [block for block in blocks if block != HEAD]
-    counts = gradual_counts(len(backbone), config.epochs)
+    counts = gradual_counts(
+        len(backbone), config.epochs or TRAINED_EPOCHS, from_solved=config.solver == SOLVE
+    )
     wishes = _wishes(config)
     # Refuses a block that does not exist: each phase below takes only the rates that it needs.
     choose(replace(wishes, strategy="full"), blocks, images=1, num_classes=1)
+    mode = config.batch_norm or TRAIN
     phases = []
     for number, (frozen, epochs) in enumerate(counts, 1):
         name = "feature-extraction" if frozen == len(backbone) else "partial" if frozen else "full"
@@ -134,7 +158,7 @@ def _gradual(config: RunConfig, blocks: Sequence[str]) -> tuple[Phase, ...]:
         what = f"{', '.join(trained)}" if frozen else "every block"
         reason = f"gradual, phase {number} of {len(counts)}, trains {what}."
         strategy = replace(strategy, reason=reason)
-        phases.append(Phase(strategy, config.schedule, epochs, config.patience, config.batch_norm))
+        phases.append(Phase(strategy, config.schedule, epochs, config.patience, mode))
     return tuple(phases)
 
 
@@ -154,4 +178,5 @@ def _wishes(config: RunConfig) -> Wishes:
         block_rate=config.block_rate,
         layerwise_decay=config.layerwise_decay,
         optimizer=config.optimizer,
+        solver=config.solver,
     )

@@ -65,9 +65,21 @@ _RECIPES: dict[str, _Recipe] = {
     "partial": _Recipe(_half, 3e-3, 0.3, "the later blocks and the head train"),
     "full": _Recipe(lambda count: 0, 1e-3, 0.1, "every block trains, at a small rate"),
 }
+# From the solved head the backbone has more to learn than the head, and less is undone at a
+# smaller rate of the head: `benchmarks/accuracy/fine_tuning.py` has the experiment.
+_FROM_SOLVED = {
+    "partial": _Recipe(_half, 1e-4, 3.0, "the later blocks train from the solved head"),
+    "full": _Recipe(lambda count: 0, 1e-4, 3.0, "every block trains from the solved head"),
+    "feature-extraction": _Recipe(lambda count: count, 1e-4, 1.0, "only the head is solved"),
+}
 AUTO = "auto"
+FEATURE_EXTRACTION = "feature-extraction"
 GRADUAL = "gradual"
 """Several phases: see `kerastl.runs.phases`."""
+
+SOLVE, TRAIN = "solve", "train"
+SOLVERS = (AUTO, SOLVE, TRAIN)
+"""What is done with the head: see `kerastl.runs.solver`."""
 
 NAMES: tuple[str, ...] = (AUTO, *_RECIPES, GRADUAL)
 # Plain SGD steps by the gradient itself, Adam by about the rate whatever the gradient.
@@ -86,6 +98,8 @@ class Wishes:
         layerwise_decay: Factor from each block's rate to the one before it.
             None: one rate for all trained blocks before the head.
         optimizer: Name of the optimizer, for the default rate.
+        solver: "solve": training starts from the solved head; "train": from a
+            random one.
     """
 
     strategy: str = AUTO
@@ -94,6 +108,12 @@ class Wishes:
     block_rate: Mapping[str, float] | None = None
     layerwise_decay: float | None = None
     optimizer: str = "adam"
+    solver: str = TRAIN
+
+    @property
+    def recipes(self) -> Mapping[str, _Recipe]:
+        """The strategies, each with its default rates."""
+        return _FROM_SOLVED if self.solver == SOLVE else _RECIPES
 
 
 def choose(wishes: Wishes, blocks: Sequence[str], *, images: int, num_classes: int) -> Strategy:
@@ -119,7 +139,7 @@ def choose(wishes: Wishes, blocks: Sequence[str], *, images: int, num_classes: i
     ('feature-extraction', ('stem', 'layer1'), {'head': 0.003})
     """
     name, reason = _name(wishes, images=images, num_classes=num_classes)
-    recipe = _RECIPES[name]
+    recipe = wishes.recipes[name]
     backbone = [block for block in blocks if block != HEAD]
     count = recipe.frozen_count(len(backbone))
     if wishes.freeze_through is not None:
@@ -151,7 +171,7 @@ def _name(wishes: Wishes, *, images: int, num_classes: int) -> tuple[str, str]:
         name, why = "partial", f"as asked with a freeze through {wishes.freeze_through}"
     else:
         name, why = _by_images(images, num_classes)
-    return name, f"{name}: {why}, so {_RECIPES[name].what}."
+    return name, f"{name}: {why}, so {wishes.recipes[name].what}."
 
 
 def _by_images(images: int, num_classes: int) -> tuple[str, str]:

@@ -48,6 +48,7 @@ class Solution:
             on rows held out.
         held_out: What each row gets from the fold that it was held out of:
             logits, or numbers, `(rows, outputs)`; NaN where it never was.
+        fitted: What each row gets from the head itself, likewise.
         gradient: Largest slope of the objective that is left, in scaled steps.
     """
 
@@ -56,6 +57,7 @@ class Solution:
     penalty: np.ndarray
     path: tuple[tuple[float, float], ...]
     held_out: np.ndarray = field(repr=False)
+    fitted: np.ndarray = field(repr=False)
     gradient: float
 
 
@@ -112,9 +114,11 @@ def solve(
         found = _minimized_exactly(rows, basis, loss, penalties, start, device)
     raw, bias = basis.to_raw(found.kernel[0], found.bias[0])
     kernel = raw.T
+    fitted = logits_of(rows, basis, found)
     if loss == SQUARED:
-        kernel, bias, held_out = kernel * scale, bias * scale + mean, held_out * scale + mean
-    return Solution(kernel, bias, penalties, path, held_out, found.gradient)
+        kernel, bias = kernel * scale, bias * scale + mean
+        held_out, fitted = held_out * scale + mean, fitted * scale + mean
+    return Solution(kernel, bias, penalties, path, held_out, fitted, found.gradient)
 
 
 def _minimized_exactly(

@@ -22,6 +22,7 @@ from kerastl.runs.comparison.measures import (
     load_run,
 )
 from kerastl.runs.config import RunConfig
+from kerastl.runs.strategies import SOLVE, TRAIN
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def compare(
         overwrite: Whether a comparison that the folder holds may be replaced.
 
     Raises:
-        ValueError: If a backend is named twice or not installed, or the folder
-            holds something.
+        ValueError: If a backend is named twice or not installed, the head is
+            to be solved, or the folder holds something.
     """
     for backend in backends:
         check_installed(backend)
@@ -75,6 +76,12 @@ def compare(
             "`backends` must name two or more, each once. Received: "
             f"{','.join(backends)}. Write --backends {','.join(BACKENDS)}."
         )
+    if config.solver == SOLVE:
+        raise ValueError(
+            "`solver` must be train for a comparison, which is of every step of the training. "
+            "Received: solver='solve'. Leave it out."
+        )
+    config = replace(config, solver=TRAIN)
     folder = Path(config.output).expanduser()
     _clear(folder, overwrite=overwrite)
     runs = []

@@ -93,7 +93,7 @@ def measure(folder: Path, backend: str) -> BackendRun:
     model.fit(
         data.train,
         validation_data=data.validation,
-        epochs=config.epochs,
+        epochs=prepared.phases[0].epochs,
         callbacks=[watch],
         cache=config.cache,
         verbose=0,

@@ -22,6 +22,9 @@ from kerastl.runs import checkpoints
 from kerastl.runs.checkpoints import Checkpoint, Progress
 from kerastl.runs.report import remove_report
 
+START = -1
+"""The best epoch where it is the solved head that a run started from."""
+
 
 class BestEpoch(keras.callbacks.EarlyStopping):
     """Keras's early stopping, with a memory that a checkpoint can hold.
@@ -53,6 +56,10 @@ class BestEpoch(keras.callbacks.EarlyStopping):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
+        self.remember()
+
+    def remember(self) -> None:
+        """Take over what an earlier phase or process remembered."""
         memory, weights = self._start
         if memory is not None and weights is not None:
             self.wait, self.best = memory["wait"], memory["best"]
@@ -105,6 +112,7 @@ class KeepEpochs(keras.callbacks.Callback):
         phase: Number of the phase under way, from 0.
         phase_start: Epochs that were finished when it began.
         best: What picks the epoch that is kept, or None for the last.
+        start: Scores of the solved head that the run started from, or None.
     """
 
     def __init__(
@@ -116,6 +124,7 @@ class KeepEpochs(keras.callbacks.Callback):
         self.phase_start = 0
         self.best: BestEpoch | None = None
         self.num_phases = 1
+        self.start: dict[str, float] | None = None
         self._folder = folder
         self._config = config
         self._data = data
@@ -127,18 +136,39 @@ class KeepEpochs(keras.callbacks.Callback):
         finished = [*self.epochs, measured]
         if self.best is None or self.best.best_epoch == epoch:
             self.save_model()
-        if not self.epochs:
-            (self._folder / METRICS_FILE).unlink(missing_ok=True)
-            remove_report(self._folder)
-            write_whole(
-                self._folder / CONFIG_FILE,
-                lambda path: path.write_text(self._config, encoding="utf-8"),
-            )
-        save_history(self._folder, finished)
+        if not self.has_results:
+            self._replace_older_run()
+        save_history(self._folder, finished, start=self.start)
         self.epochs = finished
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if not is_last:
             self.save_checkpoint()
+
+    @property
+    def has_results(self) -> bool:
+        """Whether the folder holds something of this run."""
+        return bool(self.epochs or self.start)
+
+    def keep_start(self, scores: Mapping[str, float]) -> None:
+        """Save the model as it is: its head is solved, and no epoch is finished.
+
+        Args:
+            scores: What the history says of it.
+        """
+        self.save_model()
+        if not self.has_results:
+            self._replace_older_run()
+        self.start = dict(scores)
+        save_history(self._folder, self.epochs, start=self.start)
+
+    def _replace_older_run(self) -> None:
+        """Write the options, and remove what an older run in the folder has left."""
+        (self._folder / METRICS_FILE).unlink(missing_ok=True)
+        remove_report(self._folder)
+        write_whole(
+            self._folder / CONFIG_FILE,
+            lambda path: path.write_text(self._config, encoding="utf-8"),
+        )
 
     def save_model(self) -> None:
         """Save the model as it is now."""
@@ -151,7 +181,7 @@ class KeepEpochs(keras.callbacks.Callback):
         checkpoints.save(
             self._folder / CHECKPOINT_FILE,
             self.model,
-            Progress(self.phase, self.phase_start, self.epochs, memory),
+            Progress(self.phase, self.phase_start, self.epochs, memory, self.start),
             config=self._config,
             data=self._data,
             best_weights=best.best_weights if best and memory else None,

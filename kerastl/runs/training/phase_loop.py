@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.utils.class_weight import compute_class_weight
 
+from kerastl.data.class_weights import balanced_weights
 from kerastl.internals.whole_files import remove_unfinished
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase
+from kerastl.runs.strategies import SOLVE
 from kerastl.runs.training.folder import held_files, remove_if_empty
-from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs
+from kerastl.runs.training.keeping import START, BestEpoch, GoOnFrom, KeepEpochs
 from kerastl.runs.training.preparing import PreparedRun, begin_phase, phase_lines
+from kerastl.runs.training.solving import HeadResult, solve_on_all, solve_on_training
 from kerastl.runs.training.tensorboard import TensorBoardLog
 
 
@@ -27,15 +29,24 @@ class Training:
         prepared: The run.
         folder: Its folder.
         resume: Where a stopped run goes on, or None.
+        solved: The head that is solved on the training part already, or None.
 
     Attributes:
         keep: What keeps the epochs.
+        final_head: The head of the finished model where it was solved on all
+            images but the test, else None.
 
     Raises:
         ValueError: If the images have changed since the checkpoint.
     """
 
-    def __init__(self, prepared: PreparedRun, folder: Path, resume: Checkpoint | None) -> None:
+    def __init__(
+        self,
+        prepared: PreparedRun,
+        folder: Path,
+        resume: Checkpoint | None,
+        solved: HeadResult | None = None,
+    ) -> None:
         remove_unfinished(folder)
         self._prepared = prepared
         self._folder = folder
@@ -55,6 +66,8 @@ class Training:
         self.keep.num_phases = len(prepared.phases)
         self._has_older_run = resume is None and bool(held_files(folder))
         self._cache_reports: dict[int, str] = {}
+        self._solved = solved
+        self.final_head: HeadResult | None = None
 
     def fit(self, shown: Any) -> None:
         """Train what is left of the run.
@@ -65,8 +78,12 @@ class Training:
         prepared, keep = self._prepared, self.keep
         keep.set_model(prepared.model)
         first, memory, weights = 0, None, None
+        if prepared.is_only_solved:
+            self._finish_with_solved(shown)
+            return
         if self._resume is not None:
             progress = self._resume.progress
+            keep.start = dict(progress.start) if progress.start else None
             first, memory, weights = progress.phase, progress.best, self._resume.best_weights
             keep.phase_start = progress.phase_start
             # The optimizer has met the blocks of the earlier phases too.
@@ -76,6 +93,8 @@ class Training:
             shown.echo(f"Resumed after {len(progress.epochs)} finished epochs")
         elif not self._has_older_run:
             keep.save_checkpoint()
+        if self._starts_from_solved:
+            memory, weights = self._start(shown)
         for number in range(first, len(prepared.phases)):
             if number > 0 and not self._is_under_way():
                 begin_phase(prepared, number)
@@ -89,6 +108,52 @@ class Training:
             keep.save_model()
             keep.phase, keep.phase_start = number + 1, len(keep.epochs)
             keep.save_checkpoint()
+        if memory is not None and memory["best_epoch"] == START:
+            shown.echo("No epoch was better on the validation images than the solved head")
+            self._finish_with_solved(shown)
+
+    @property
+    def _starts_from_solved(self) -> bool:
+        """Whether the head is still to be solved before the first epoch."""
+        return self._prepared.solver.name == SOLVE and not self.keep.has_results
+
+    def _start(self, shown: Any) -> tuple[dict[str, Any] | None, list[np.ndarray] | None]:
+        """Solve the head on the training part; what early stopping remembers of it."""
+        prepared, keep = self._prepared, self.keep
+        solved = self._solved or solve_on_training(prepared)
+        if self._solved is None:
+            shown.echo(solved.line)
+        scores = dict(solved.training.scores)
+        memory: dict[str, Any] | None = None
+        weights: list[np.ndarray] | None = None
+        validation = prepared.data.validation
+        if validation is not None:
+            found = prepared.model.evaluate(validation, return_dict=True, verbose=0)
+            scores |= {f"val_{name}": float(value) for name, value in found.items()}
+            score = prepared.config.keep_best or "loss"
+            memory = {"wait": 0, "best": scores[f"val_{score}"], "best_epoch": START}
+            weights = prepared.model.get_weights()
+        keep.keep_start(scores)
+        # Another `fit` may end before its first epoch does.
+        keep.best = self._best_epoch(prepared.phases[0], memory, weights)
+        if keep.best is not None:
+            keep.best.remember()
+        keep.save_checkpoint()
+        return memory, weights
+
+    def _finish_with_solved(self, shown: Any) -> None:
+        """The solved head is the final model: it is solved on all images but the test."""
+        prepared = self._prepared
+        self.final_head = solve_on_all(prepared)
+        shown.echo(self.final_head.line)
+        if self.keep.epochs:
+            self.keep.save_model()
+            return
+        scores = dict(self.final_head.training.scores)
+        if self.final_head.out_of_fold is not None:
+            found = self.final_head.out_of_fold.scores
+            scores |= {f"out_of_fold_{name}": value for name, value in found.items()}
+        self.keep.keep_start(scores)
 
     def cache_report(self) -> str:
         """What was kept of the frozen blocks' output in each phase of this process, or why not."""
@@ -103,7 +168,7 @@ class Training:
 
     def leave_nothing_empty(self) -> None:
         """Remove a checkpoint of no epoch, and a folder that holds nothing."""
-        if not self.keep.epochs and not self._has_older_run:
+        if not self.keep.has_results and not self._has_older_run:
             self.keep.remove_checkpoint()
         remove_if_empty(self._folder)
 
@@ -129,7 +194,9 @@ class Training:
                 validation_data=data.validation,
                 initial_epoch=finished,
                 epochs=keep.phase_start + phase.epochs,
-                class_weight=_class_weight(data) if config.class_weight else None,
+                class_weight=balanced_weights(data.labels("train"))
+                if config.class_weight
+                else None,
                 callbacks=watchers,
                 verbose=0,
                 **(_cache(config) if phase.strategy.frozen else {}),
@@ -156,11 +223,3 @@ class Training:
 def _cache(config: RunConfig) -> dict[str, Any]:
     """What `fit` is told of the cache in a phase that has frozen blocks."""
     return {"cache": config.cache, "cache_views": config.cache_views}
-
-
-def _class_weight(data: Any) -> dict[int, float]:
-    """Weights that make every class count alike: images / (classes x images of the class)."""
-    labels = data.labels("train")
-    classes = np.unique(labels)
-    weights = compute_class_weight("balanced", classes=classes, y=labels)
-    return {int(label): float(weight) for label, weight in zip(classes, weights, strict=True)}

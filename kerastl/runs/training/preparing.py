@@ -13,6 +13,7 @@ import numpy as np
 
 from kerastl.backbones import registry
 from kerastl.backbones.base import Resizing
+from kerastl.blocks.block import HEAD
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
 from kerastl.data.tasks import CLASSIFICATION
@@ -27,6 +28,8 @@ from kerastl.runs import backends, strategies
 from kerastl.runs import config as configs
 from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase, as_options, phases_of
+from kerastl.runs.solver import Solver, is_left_to_evidence, solver_of, with_lengths
+from kerastl.runs.strategies import SOLVE
 from kerastl.runs.training.tensorboard import check_tensorboard
 
 Echo = Callable[[str], None]
@@ -42,12 +45,22 @@ class PreparedRun:
         data: The images.
         model: The classifier, compiled for the first phase.
         phases: What trains, at what rates, for how long.
+        solver: What is done with the head, and why.
+        is_open: Whether the strategy is still to be settled, by what the
+            solved head shows.
     """
 
     config: RunConfig
     data: Any
     model: ImageClassifier
     phases: tuple[Phase, ...]
+    solver: Solver
+    is_open: bool = False
+
+    @property
+    def is_only_solved(self) -> bool:
+        """Whether nothing trains but the head, which is solved."""
+        return not self.is_open and not any(phase.epochs for phase in self.phases)
 
     @property
     def total_steps(self) -> int:
@@ -92,10 +105,44 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
             class_names=data.class_names,
             task=config.task,
         )
-    phases = phases_of(
-        config, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
+    solver = solver_of(
+        config,
+        images=data.sizes["train"],
+        outputs=data.num_classes,
+        features=int(model.get_layer(HEAD).input.shape[-1]),
     )
-    prepared = PreparedRun(_resolved(config, model, phases), data, model, phases)
+    config = with_lengths(config, solver, steps_per_epoch=len(data.train))
+    return _with_phases(config, data, model, solver)
+
+
+def decided(prepared: PreparedRun, strategy: str, reason: str) -> PreparedRun:
+    """The run with a strategy in the place of one that was left to the evidence.
+
+    Args:
+        prepared: The run; its head is solved.
+        strategy: Name of a strategy of one phase.
+        reason: Why, in one sentence.
+    """
+    config = replace(prepared.config, strategy=strategy)
+    made = _with_phases(config, prepared.data, prepared.model, prepared.solver)
+    (phase,) = made.phases
+    settled = replace(phase, strategy=replace(phase.strategy, reason=reason))
+    return replace(made, phases=(settled,))
+
+
+def _with_phases(
+    config: RunConfig, data: Any, model: ImageClassifier, solver: Solver
+) -> PreparedRun:
+    """The run with its phases, the model compiled for the first."""
+    is_open = is_left_to_evidence(config, has_validation=data.validation is not None)
+    of_phases = replace(config, strategy=strategies.FEATURE_EXTRACTION) if is_open else config
+    phases = phases_of(
+        of_phases, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
+    )
+    if solver.name == SOLVE and data.validation is not None and any(p.epochs for p in phases):
+        config = replace(config, keep_best=config.keep_best or "loss")
+    settled = config if is_open else _resolved(config, model, phases)
+    prepared = PreparedRun(settled, data, model, phases, solver, is_open)
     _set_blocks(model, phases[0])
     model.compile(
         optimizer=_optimizer(config),
@@ -121,11 +168,11 @@ def begin_phase(prepared: PreparedRun, number: int) -> None:
 
 def phase_lines(phase: Phase) -> list[str]:
     """What a phase does, one line each: why, what is frozen, what trains."""
-    return [
+    lines = [
         f"Strategy {phase.strategy.reason}",
         f"Frozen {', '.join(phase.strategy.frozen) or 'nothing'}",
-        f"Trained {', '.join(phase.strategy.rates)}",
     ]
+    return [*lines, f"Trained {', '.join(phase.strategy.rates)}"] if phase.epochs else lines
 
 
 def planned_cache(prepared: PreparedRun, number: int = 0) -> str:
@@ -211,7 +258,7 @@ def _set_blocks(model: ImageClassifier, phase: Phase) -> None:
 
 
 def _rates(prepared: PreparedRun, phase: Phase) -> dict[str, Any]:
-    steps = phase.epochs * len(prepared.data.train)
+    steps = max(phase.epochs, 1) * len(prepared.data.train)
     return {
         block: schedules.make(phase.schedule, rate, steps)
         for block, rate in phase.strategy.rates.items()
@@ -246,4 +293,5 @@ def _resolved(config: RunConfig, model: ImageClassifier, phases: Sequence[Phase]
         strategy=strategy.name,
         freeze_through=strategy.freeze_through if strategy.name == "partial" else None,
         learning_rate=strategy.head_rate,
+        epochs=phase.epochs or None,
     )

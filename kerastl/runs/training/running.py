@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -14,20 +15,23 @@ from kerastl.data.tasks import CLASSIFICATION
 from kerastl.errors import TrainingDivergedError, reason_of
 from kerastl.evaluation import run_record as results
 from kerastl.evaluation import scoring
-from kerastl.evaluation.calibration import calibrate
+from kerastl.evaluation.calibration import calibrate, calibrate_from
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResults
 from kerastl.evaluation.scores import Evaluation
 from kerastl.evaluation.scoring import AnyEvaluation
+from kerastl.model.head_solving import class_of
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
 from kerastl.runs.interrupts import noticing_ctrl_c
 from kerastl.runs.report import write_report
+from kerastl.runs.training import evidence
 from kerastl.runs.training.folder import check_output, check_space
 from kerastl.runs.training.keeping import StopOnCtrlC
 from kerastl.runs.training.phase_loop import Training
-from kerastl.runs.training.preparing import Echo, PreparedRun, prepare
+from kerastl.runs.training.preparing import Echo, PreparedRun, decided, prepare
 from kerastl.runs.training.progress import watchers
+from kerastl.runs.training.solving import HeadResult, solve_on_training
 
 
 def run(
@@ -107,20 +111,24 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
     started = time.perf_counter()
     try:
         prepared = prepare(config, echo=shown.echo)
+        shown.echo(f"Head {prepared.solver.name}d {prepared.solver.why}")
+        solved = None
+        if prepared.is_open:
+            prepared, solved = _by_evidence(prepared, shown.echo)
     except KeyboardInterrupt:
         shown.echo("")
         return RunResults(completed=False)
     folder.mkdir(parents=True, exist_ok=True)
     check_space(folder, num_parameters=prepared.model.count_params())
     seconds = {"prepare": time.perf_counter() - started}
-    training = Training(prepared, folder, resume)
+    training = Training(prepared, folder, resume, solved)
     scores: AnyEvaluation | None = None
     diverged, completed = None, False
     try:
         with _timed(seconds, "fit"):
             training.fit(shown)
         if config.calibrate:
-            _calibrate(prepared, shown.echo)
+            _calibrate(prepared, training.final_head, shown.echo)
             training.keep.save_model()
         with _timed(seconds, "test"):
             scores = _test(prepared)
@@ -132,13 +140,12 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
             training.leave_nothing_empty()
             raise
         shown.echo("")
-    epochs = training.keep.epochs
     test = scores.scores if scores else {}
     cache = training.cache_report()
     measured = _results(
-        prepared, epochs, test=test, seconds=seconds, completed=completed, cache=cache
+        prepared, training, test=test, seconds=seconds, completed=completed, cache=cache
     )
-    if epochs:
+    if training.keep.has_results:
         results.save_metrics(folder, measured)
     if completed:
         _report(folder, prepared, measured, scores, shown.echo)
@@ -151,21 +158,39 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
 
 def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
     """What Ctrl-C left, in one line."""
-    go_on = f" Go on with: kerastl run --resume {config.output}" if measured.epochs else ""
+    go_on = f" Go on with: kerastl run --resume {config.output}" if measured.train else ""
     return f"Stopped. {_kept(config, measured)}{go_on}"
 
 
 def _kept(config: RunConfig, measured: RunResults) -> str:
+    if not measured.epochs and measured.train:
+        return f"Kept in {config.output}: the model with its solved head."
     if not measured.epochs:
         return "No epoch was finished, and nothing was kept."
     return f"Kept in {config.output}: the model after {measured.epochs} finished epochs."
 
 
-def _calibrate(prepared: PreparedRun, echo: Echo) -> None:
-    done = calibrate(prepared.model, prepared.data.validation)
+def _by_evidence(prepared: PreparedRun, echo: Echo) -> tuple[PreparedRun, HeadResult]:
+    """The run with its strategy settled, and its head, solved on the training part."""
+    solved = solve_on_training(prepared)
+    echo(solved.line)
+    strategy, reason = evidence.choice(evidence.gather(prepared))
+    return decided(prepared, strategy, reason), solved
+
+
+def _calibrate(prepared: PreparedRun, head: HeadResult | None, echo: Echo) -> None:
+    if head is None:
+        done = calibrate(prepared.model, prepared.data.validation)
+        where = "on the validation images"
+    else:
+        # The model has seen the validation images; heads that had not seen an image judge it.
+        held_out = head.head.held_out
+        labels = class_of(head.head.labels[held_out])
+        done = calibrate_from(prepared.model, labels, head.head.out_of_fold[held_out])
+        where = "out of fold"
     echo(
-        f"Calibrated with the temperature {done.temperature:.3f}: calibration error on the "
-        f"validation images {done.error_before:.4f} before, {done.error_after:.4f} after"
+        f"Calibrated with the temperature {done.temperature:.3f}: calibration error {where} "
+        f"{done.error_before:.4f} before, {done.error_after:.4f} after"
     )
 
 
@@ -219,17 +244,31 @@ def _strategy(prepared: PreparedRun) -> str:
 
 def _results(
     prepared: PreparedRun,
-    epochs: list[dict[str, float]],
+    training: Training,
     *,
     test: Mapping[str, float],
     seconds: Mapping[str, float],
     completed: bool,
     cache: str,
 ) -> RunResults:
-    train, validation = results.split_logs(epochs[-1]) if epochs else ({}, {})
+    epochs, final = training.keep.epochs, training.final_head
+    last = epochs[-1] if epochs else training.keep.start or {}
+    train, validation = results.split_logs(last)
+    out_of_fold: Mapping[str, float] = {}
+    head: dict[str, Any] = {"solver": prepared.solver.name}
+    if final is not None:
+        train, validation = dict(final.training.scores), {}
+        out_of_fold = final.out_of_fold.scores if final.out_of_fold else {}
+        head |= {
+            "penalty": final.head.penalty.tolist(),
+            "folds": final.head.num_folds,
+            "images": final.images,
+        }
     return RunResults(
         train=train,
         validation=validation,
+        out_of_fold=out_of_fold,
+        head=head,
         test=test,
         seconds={**seconds, "total": sum(seconds.values())},
         images=prepared.data.sizes,

@@ -1,0 +1,90 @@
+"""The solved head of a run: what fine-tuning starts from, or the finished model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kerastl.data.class_weights import balanced_weights
+from kerastl.data.tasks import CLASSIFICATION
+from kerastl.evaluation.scoring import AnyEvaluation
+from kerastl.model.head_solving import LabelledRows, SolvedHead, labelled, solve_rows
+from kerastl.prefix.rows import feature_rows
+from kerastl.runs.config import RunConfig
+from kerastl.runs.training.preparing import PreparedRun
+
+VIEWS = 4
+"""Views of each image that a head is solved on where images change at random."""
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """A head that a run has solved.
+
+    Attributes:
+        head: What was found.
+        images: How many it was solved on.
+        training: Its scores on these.
+        out_of_fold: The scores of heads that had not seen what they are scored on; None
+            where nothing could be held out.
+    """
+
+    head: SolvedHead
+    images: int
+    training: AnyEvaluation
+    out_of_fold: AnyEvaluation | None
+
+    @property
+    def line(self) -> str:
+        """What was found, in one line."""
+        penalty = ", ".join(f"{value:.3g}" for value in np.unique(self.head.penalty))
+        scored = ""
+        if self.out_of_fold is not None:
+            found = self.out_of_fold.scores
+            scored = f", out of fold {'  '.join(f'{k} {v:.4f}' for k, v in found.items())}"
+        folds = f" by {self.head.num_folds} folds" if self.head.num_folds else ""
+        return f"Head solved on {self.images:,} images, penalty {penalty}{folds}{scored}"
+
+
+def solve_on_training(prepared: PreparedRun) -> HeadResult:
+    """Solve the head on the training part alone: what is judged on validation has not seen it."""
+    return _solve(prepared, ("train",))
+
+
+def solve_on_all(prepared: PreparedRun) -> HeadResult:
+    """Solve the head on every image that is not the test."""
+    return _solve(prepared, ("train", "validation"))
+
+
+def _solve(prepared: PreparedRun, parts: tuple[str, ...]) -> HeadResult:
+    config, data, model = prepared.config, prepared.data, prepared.model
+    rows = [
+        _rows(config, model, getattr(data, part))
+        for part in parts
+        if getattr(data, part) is not None
+    ]
+    if config.task == CLASSIFICATION and (config.class_weight or config.sampling == "balanced"):
+        rows = _balanced(rows)
+    head = solve_rows(model, rows, seed=config.seed)
+    training = head.evaluation(data.class_names, out_of_fold=False)
+    if training is None:
+        raise ValueError("`data` must hold training images. Received: none.")
+    return HeadResult(head, len(head.labels), training, head.evaluation(data.class_names))
+
+
+def _rows(config: RunConfig, model: Any, loader: Any) -> LabelledRows:
+    views = config.cache_views if config.cache_views > 1 else VIEWS
+    return labelled(feature_rows(model, loader, model.prefix_cache, views=views), None)
+
+
+def _balanced(rows: list[LabelledRows]) -> list[LabelledRows]:
+    """The rows with weights that make every class count alike."""
+    classes = [part.labels if part.labels.ndim == 1 else part.labels.argmax(1) for part in rows]
+    weights: Mapping[int, float] = balanced_weights(np.concatenate(classes))
+    return [
+        replace(part, weights=part.weights * np.array([weights[int(label)] for label in labels]))
+        for part, labels in zip(rows, classes, strict=True)
+    ]
