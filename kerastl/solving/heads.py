@@ -28,10 +28,12 @@ DEFAULT_PENALTY = 100.0
 
 # Penalties are 10 ** (number / 2): from where nothing is learnt to where nothing is held back.
 _WEAKEST, _START, _STRONGEST = -6, 5, 12
+# A loss of held-out rows that is worse by less than this is no worse.
+_NEARLY = 1.01
 # The choice between penalties needs no more; what is used of it does.
 _PATH_TOLERANCE = 1e-3
 _NEAR_TOLERANCE = 1e-5
-_LAST_TOLERANCE = 1e-6
+_LAST_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -200,10 +202,11 @@ class _Trials:
                 yield number
 
     def _best(self) -> list[int]:
-        """The number of the best penalty for each loss."""
-        numbers = sorted(self._tried, reverse=True)  # of two alike the stronger
+        """The number of the best penalty for each loss: of those nearly as good the strongest."""
+        numbers = sorted(self._tried, reverse=True)
         losses = np.stack([self._tried[number].losses for number in numbers])
-        return [numbers[row] for row in losses.argmin(0)]
+        good = losses <= losses.min(0) * _NEARLY
+        return [numbers[row] for row in good.argmax(0)]
 
     def _fit(self, penalty: np.ndarray, start: Coefficients | None, tolerance: float) -> _Tried:
         if self._ridge is not None:
