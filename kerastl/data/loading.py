@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -121,8 +121,34 @@ class ImageData:
         Args:
             part: "train", "validation" or "test".
         """
-        batch_size = self.train.batch_size
-        return image_loader(self._dataset(part), batch_size=batch_size or 1)
+        return image_loader(self._dataset(part), batch_size=self.batch_size)
+
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch; the last may have fewer."""
+        return self.train.batch_size or 1
+
+    def with_batch_size(self, batch_size: int) -> ImageData:
+        """The same images, orders and parts, in batches of another size."""
+        if batch_size == self.batch_size:
+            return self
+        loaders = {
+            part: image_loader(
+                dataset,
+                batch_size=batch_size,
+                sampler=loader.sampler,
+                collate=loader.collate_fn,
+                num_workers=loader.num_workers,
+            )
+            for part, dataset in self._datasets.items()
+            if (loader := getattr(self, part)) is not None
+        }
+        return replace(
+            self,
+            train=loaders["train"],
+            validation=loaders.get("validation"),
+            test=loaders.get("test"),
+        )
 
     def _dataset(self, part: Part) -> ImageDataset:
         if part not in self._datasets:

@@ -17,7 +17,7 @@ from kerastl.evaluation.scoring import AnyEvaluation, as_columns
 from kerastl.model.labels import LabelRange, check_labels
 from kerastl.prefix.rows import FeatureRows
 from kerastl.solving.folds import DEFAULT_FOLDS, fold_numbers
-from kerastl.solving.heads import SQUARED, Solution, solve
+from kerastl.solving.heads import SQUARED, Solution, row_losses, solve
 from kerastl.solving.logistic import SIGMOID, SOFTMAX
 from kerastl.solving.rows import Rows
 
@@ -238,8 +238,8 @@ def solve_rows(
     )
 
 
-def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> float:
-    """Mean loss of rows held out, of heads that the model would have on these features.
+def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> np.ndarray:
+    """The loss of each row, of heads that the model would have on these features without it.
 
     Args:
         model: The classifier; its own head stays as it is.
@@ -247,13 +247,15 @@ def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> float:
         seed: Number that fixes the folds.
 
     Returns:
-        The least over the penalties; infinite where nothing could be held out.
+        `(rows,)`; NaN for a row that no fold holds out.
     """
     targets = _targets(model, rows.labels)
     of_task = Rows([rows.features], targets, rows.weights, model.num_classes)
     folds = fold_numbers(_classes(model, targets), len(targets), seed=seed)
-    found = solve(of_task, _loss_of(model), folds, device=_device())
-    return min((loss for _, loss in found.path), default=np.inf)
+    loss = _loss_of(model)
+    found = solve(of_task, loss, folds, device=_device())
+    losses = row_losses(loss, found.held_out, of_task.target_rows(slice(0, len(targets))))
+    return losses.mean(1)
 
 
 def _loss_of(model: Any) -> str:

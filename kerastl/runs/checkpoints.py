@@ -2,7 +2,7 @@
 
 A checkpoint is one safetensors file: tensors, and a JSON header. It holds the
 weights and moving statistics, the seeds of dropout, the optimizer's state by
-block, the best weights so far and what early stopping remembers, the random
+block, the best weights so far and those at the start, what early stopping remembers, the random
 state of Python, NumPy and torch, and how far the run had come.
 """
 
@@ -69,8 +69,12 @@ class Checkpoint:
     @property
     def best_weights(self) -> list[np.ndarray] | None:
         """The weights of the best epoch so far, in the order of `model.get_weights()`."""
-        found = _numbered(self.arrays, "best")
-        return found or None
+        return _numbered(self.arrays, "best") or None
+
+    @property
+    def start_weights(self) -> list[np.ndarray] | None:
+        """The weights with the solved head that the run started from, in the same order."""
+        return _numbered(self.arrays, "start") or None
 
 
 def save(
@@ -81,6 +85,7 @@ def save(
     config: str,
     data: str,
     best_weights: Sequence[np.ndarray] | None = None,
+    start_weights: Sequence[np.ndarray] | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -91,6 +96,7 @@ def save(
         config: Text of the run's config file.
         data: Fingerprint of the training images.
         best_weights: Weights of the best epoch so far, if they are kept.
+        start_weights: Those with the solved head, if they may come back.
 
     Raises:
         OSError: If the disk is full.
@@ -98,6 +104,7 @@ def save(
     arrays = _with_numbers("variables", [_array(variable) for variable in model.variables])
     arrays |= _optimizer_arrays(model.optimizer)
     arrays |= _with_numbers("best", best_weights or ())
+    arrays |= _with_numbers("start", start_weights or ())
     random_arrays, random_header = _random_state()
     header = {
         "format": FORMAT,

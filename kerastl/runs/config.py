@@ -102,7 +102,16 @@ class RunConfig:
     keep_best: str | None = _option(
         None, "Score whose best epoch is kept, as in accuracy or loss (default: the last epoch)."
     )
-    batch_size: int = _option(32, "Images per step.", minimum=1)
+    keep_start: bool = _option(
+        False,
+        "Keep the solved head where fine-tuning from it does no better on the validation images; "
+        "the strategy auto does.",
+    )
+    batch_size: int | None = _option(
+        None,
+        "Images per step (default: 32, or 16 where few train from a solved head).",
+        minimum=1,
+    )
     image_size: int | None = _option(
         None, "Height and width, pixels (default: the data's, else the weights' own).", minimum=1
     )

@@ -236,15 +236,19 @@ def mean_losses(loss: str, outputs: np.ndarray, rows: Rows, chosen: np.ndarray) 
         where = slice(start, min(start + size, len(rows)))
         keep = chosen[where]
         targets, found = rows.target_rows(where)[keep], outputs[where][keep]
-        if loss == SOFTMAX:
-            losses = logsumexp(found, 1, keepdims=True) * targets.sum(1, keepdims=True)
-            losses = losses - (found * targets).sum(1, keepdims=True)
-        elif loss == SIGMOID:
-            losses = np.logaddexp(0, found) - found * targets
-        else:
-            losses = (found - targets) ** 2
+        losses = row_losses(loss, found, targets)
         total = total + rows.weights[where][keep] @ losses
     return np.asarray(total / rows.weights[chosen].sum())
+
+
+def row_losses(loss: str, outputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Loss of each row: of all outputs together, `(rows, 1)`, or of each, `(rows, outputs)`."""
+    if loss == SOFTMAX:
+        whole = logsumexp(outputs, 1, keepdims=True) * targets.sum(1, keepdims=True)
+        return np.asarray(whole - (outputs * targets).sum(1, keepdims=True))
+    if loss == SIGMOID:
+        return np.asarray(np.logaddexp(0, outputs) - outputs * targets)
+    return np.asarray((outputs - targets) ** 2)
 
 
 def _penalty(number: int) -> float:

@@ -16,39 +16,39 @@ from kerastl.runs.training.preparing import PreparedRun
 MOST_IMAGES = 500
 """Training images that are looked at."""
 
-LESS_LOSS = 0.93
-"""Where a block in the middle comes to less than this share of the last block's loss, the last
-blocks are made for other images than these."""
+CERTAIN = 1.645
+"""Standard errors that a block in the middle must be better by: one-sided 5 percent."""
+
+# The first blocks have a handful of channels, and are never the best.
+_FEWEST_CHANNELS = 24
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the features behind each block are worth for these images.
+    """How the best block in the middle does against the last, for these images.
+
+    The last features of a backbone are made for the classes that it was
+    trained on. Where those behind an earlier block tell the images apart
+    better, the images are far from those classes, and there is something to
+    win by training the blocks.
 
     Attributes:
         losses: Mean loss of held-out images by block, of a head solved on the
-            mean of the block's output over height and width; the last is what
-            the model's own head gets.
+            mean of the block's output over positions.
+        best: The block with the least loss before the last.
+        last: The last block before the head.
+        certainty: The mean difference of the images' losses in its standard
+            errors; above 0 where the block in the middle is better.
         images: How many were looked at.
+        per_class: Training images per class.
     """
 
     losses: dict[str, float]
+    best: str
+    last: str
+    certainty: float
     images: int
-
-    @property
-    def last(self) -> str:
-        """The last block before the head."""
-        return list(self.losses)[-1]
-
-    @property
-    def best(self) -> str:
-        """The block with the least loss."""
-        return min(self.losses, key=lambda block: self.losses[block])
-
-    @property
-    def share(self) -> float:
-        """The least loss over that of the last block."""
-        return self.losses[self.best] / self.losses[self.last]
+    per_class: float
 
 
 def gather(prepared: PreparedRun) -> Evidence:
@@ -73,8 +73,23 @@ def gather(prepared: PreparedRun) -> Evidence:
             seed=prepared.config.seed,
         )
         for block, parts in features.items()
+        if parts[0].shape[1] >= _FEWEST_CHANNELS or block == model.block_names[-2]
     }
-    return Evidence(losses, len(truth))
+    return _compared(losses, images=len(truth), per_class=data.sizes["train"] / data.num_classes)
+
+
+def _compared(losses: dict[str, np.ndarray], *, images: int, per_class: float) -> Evidence:
+    """The evidence in the losses of each image by block, the last block last."""
+    means = {block: float(np.nanmean(values)) for block, values in losses.items()}
+    *middle, last = means
+    if not middle or np.isnan(means[last]):
+        return Evidence(means, last, last, 0.0, images, per_class)
+    best = min(middle, key=lambda block: means[block])
+    gains = losses[last] - losses[best]
+    gains = gains[~np.isnan(gains)]
+    error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.inf
+    certainty = float(gains.mean() / error) if error > 0 else 0.0
+    return Evidence(means, best, last, certainty, images, per_class)
 
 
 def block_means(model: Any, images: Any) -> dict[str, np.ndarray]:
@@ -97,18 +112,24 @@ def block_means(model: Any, images: Any) -> dict[str, np.ndarray]:
     return found
 
 
-def choice(evidence: Evidence) -> tuple[str, str]:
+def choice(found: Evidence) -> tuple[str, str]:
     """The strategy that the evidence is for, and why, in a sentence."""
-    block, share = evidence.best, evidence.share
-    counted = f"by {evidence.images:,} images"
-    if share < LESS_LOSS:
+    seen = (
+        f"a head behind {found.best} has a loss of {found.losses[found.best]:.3f} and one behind "
+        f"{found.last} of {found.losses[found.last]:.3f} on {found.images:,} images held out"
+    )
+    if found.certainty > CERTAIN:
         return "full", (
-            f"full: a head behind {block} has {share:.2f} of the loss of one behind "
-            f"{evidence.last} {counted}, so the later blocks are made for other images, and every "
+            f"full: {seen}, so the later blocks are made for other images than these, and every "
             "block trains from the solved head."
         )
+    if found.per_class >= strategies.FEW_IMAGES:
+        return "partial", (
+            f"partial: {found.per_class:.0f} images per class are enough to train the later blocks "
+            "from the solved head."
+        )
     return strategies.FEATURE_EXTRACTION, (
-        f"feature-extraction: no block has features much better than the last {counted}, so only "
+        f"feature-extraction: {seen}, so no block has much to learn from so few images, and only "
         "the head is solved."
     )
 

@@ -22,9 +22,6 @@ from kerastl.runs import checkpoints
 from kerastl.runs.checkpoints import Checkpoint, Progress
 from kerastl.runs.report import remove_report
 
-START = -1
-"""The best epoch where it is the solved head that a run started from."""
-
 
 class BestEpoch(keras.callbacks.EarlyStopping):
     """Keras's early stopping, with a memory that a checkpoint can hold.
@@ -56,10 +53,6 @@ class BestEpoch(keras.callbacks.EarlyStopping):
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         super().on_train_begin(logs)
-        self.remember()
-
-    def remember(self) -> None:
-        """Take over what an earlier phase or process remembered."""
         memory, weights = self._start
         if memory is not None and weights is not None:
             self.wait, self.best = memory["wait"], memory["best"]
@@ -113,6 +106,7 @@ class KeepEpochs(keras.callbacks.Callback):
         phase_start: Epochs that were finished when it began.
         best: What picks the epoch that is kept, or None for the last.
         start: Scores of the solved head that the run started from, or None.
+        start_weights: The model's weights then, where they may come back.
     """
 
     def __init__(
@@ -125,6 +119,7 @@ class KeepEpochs(keras.callbacks.Callback):
         self.best: BestEpoch | None = None
         self.num_phases = 1
         self.start: dict[str, float] | None = None
+        self.start_weights: list[np.ndarray] | None = None
         self._folder = folder
         self._config = config
         self._data = data
@@ -185,6 +180,7 @@ class KeepEpochs(keras.callbacks.Callback):
             config=self._config,
             data=self._data,
             best_weights=best.best_weights if best and memory else None,
+            start_weights=self.start_weights,
         )
 
     def remove_checkpoint(self) -> None:

@@ -16,7 +16,7 @@ from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase
 from kerastl.runs.strategies import SOLVE
 from kerastl.runs.training.folder import held_files, remove_if_empty
-from kerastl.runs.training.keeping import START, BestEpoch, GoOnFrom, KeepEpochs
+from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs
 from kerastl.runs.training.preparing import PreparedRun, begin_phase, phase_lines
 from kerastl.runs.training.solving import HeadResult, solve_on_all, solve_on_training
 from kerastl.runs.training.tensorboard import TensorBoardLog
@@ -84,6 +84,7 @@ class Training:
         if self._resume is not None:
             progress = self._resume.progress
             keep.start = dict(progress.start) if progress.start else None
+            keep.start_weights = self._resume.start_weights
             first, memory, weights = progress.phase, progress.best, self._resume.best_weights
             keep.phase_start = progress.phase_start
             # The optimizer has met the blocks of the earlier phases too.
@@ -94,7 +95,7 @@ class Training:
         elif not self._has_older_run:
             keep.save_checkpoint()
         if self._starts_from_solved:
-            memory, weights = self._start(shown)
+            self._start(shown)
         for number in range(first, len(prepared.phases)):
             if number > 0 and not self._is_under_way():
                 begin_phase(prepared, number)
@@ -108,8 +109,9 @@ class Training:
             keep.save_model()
             keep.phase, keep.phase_start = number + 1, len(keep.epochs)
             keep.save_checkpoint()
-        if memory is not None and memory["best_epoch"] == START:
-            shown.echo("No epoch was better on the validation images than the solved head")
+        if keep.start_weights is not None and not self._is_better_than_start():
+            shown.echo("Fine-tuning was no better on the validation images than the solved head")
+            prepared.model.set_weights(keep.start_weights)
             self._finish_with_solved(shown)
 
     @property
@@ -117,29 +119,32 @@ class Training:
         """Whether the head is still to be solved before the first epoch."""
         return self._prepared.solver.name == SOLVE and not self.keep.has_results
 
-    def _start(self, shown: Any) -> tuple[dict[str, Any] | None, list[np.ndarray] | None]:
-        """Solve the head on the training part; what early stopping remembers of it."""
+    def _start(self, shown: Any) -> None:
+        """Solve the head on the training part."""
         prepared, keep = self._prepared, self.keep
         solved = self._solved or solve_on_training(prepared)
         if self._solved is None:
             shown.echo(solved.line)
         scores = dict(solved.training.scores)
-        memory: dict[str, Any] | None = None
-        weights: list[np.ndarray] | None = None
-        validation = prepared.data.validation
-        if validation is not None:
-            found = prepared.model.evaluate(validation, return_dict=True, verbose=0)
-            scores |= {f"val_{name}": float(value) for name, value in found.items()}
-            score = prepared.config.keep_best or "loss"
-            memory = {"wait": 0, "best": scores[f"val_{score}"], "best_epoch": START}
-            weights = prepared.model.get_weights()
+        if prepared.data.validation is not None:
+            scores |= {f"val_{name}": value for name, value in self._validation_scores().items()}
+            if prepared.config.keep_start:
+                keep.start_weights = prepared.model.get_weights()
         keep.keep_start(scores)
-        # Another `fit` may end before its first epoch does.
-        keep.best = self._best_epoch(prepared.phases[0], memory, weights)
-        if keep.best is not None:
-            keep.best.remember()
         keep.save_checkpoint()
-        return memory, weights
+
+    def _validation_scores(self) -> dict[str, float]:
+        found = self._prepared.model.evaluate(
+            self._prepared.data.validation, return_dict=True, verbose=0
+        )
+        return {name: float(value) for name, value in found.items()}
+
+    def _is_better_than_start(self) -> bool:
+        """Whether the model does better on validation than with the solved head alone."""
+        start, now = self.keep.start or {}, self._validation_scores()
+        if "accuracy" in now and now["accuracy"] != start["val_accuracy"]:
+            return now["accuracy"] > start["val_accuracy"]
+        return now["loss"] < start["val_loss"]
 
     def _finish_with_solved(self, shown: Any) -> None:
         """The solved head is the final model: it is solved on all images but the test."""
@@ -148,6 +153,7 @@ class Training:
         shown.echo(self.final_head.line)
         if self.keep.epochs:
             self.keep.save_model()
+            self.keep.save_checkpoint()
             return
         scores = dict(self.final_head.training.scores)
         if self.final_head.out_of_fold is not None:
@@ -182,7 +188,7 @@ class Training:
         finished = len(keep.epochs)
         data.set_epoch(finished)  # `fit` draws this order first, and then one after the other
         watchers = [keep.best] if keep.best else []
-        watchers += [keep, *shown.watchers(config.batch_size)]
+        watchers += [keep, *shown.watchers(prepared.data.batch_size)]
         if config.tensorboard:
             watchers.append(TensorBoardLog(self._folder, finished=finished))
         if self._resume is not None:

@@ -28,8 +28,14 @@ from kerastl.runs import backends, strategies
 from kerastl.runs import config as configs
 from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase, as_options, phases_of
-from kerastl.runs.solver import Solver, is_left_to_evidence, solver_of, with_lengths
-from kerastl.runs.strategies import SOLVE
+from kerastl.runs.solver import (
+    BATCH_SIZE,
+    Solver,
+    batch_size_of,
+    is_left_to_evidence,
+    solver_of,
+    with_lengths,
+)
 from kerastl.runs.training.tensorboard import check_tensorboard
 
 Echo = Callable[[str], None]
@@ -111,6 +117,9 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         outputs=data.num_classes,
         features=int(model.get_layer(HEAD).input.shape[-1]),
     )
+    size = batch_size_of(config, solver, images=data.sizes["train"])
+    data = data.with_batch_size(size)
+    config = replace(config, batch_size=size)
     config = with_lengths(config, solver, steps_per_epoch=len(data.train))
     return _with_phases(config, data, model, solver)
 
@@ -123,7 +132,7 @@ def decided(prepared: PreparedRun, strategy: str, reason: str) -> PreparedRun:
         strategy: Name of a strategy of one phase.
         reason: Why, in one sentence.
     """
-    config = replace(prepared.config, strategy=strategy)
+    config = replace(prepared.config, strategy=strategy, keep_start=True)
     made = _with_phases(config, prepared.data, prepared.model, prepared.solver)
     (phase,) = made.phases
     settled = replace(phase, strategy=replace(phase.strategy, reason=reason))
@@ -139,8 +148,6 @@ def _with_phases(
     phases = phases_of(
         of_phases, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
     )
-    if solver.name == SOLVE and data.validation is not None and any(p.epochs for p in phases):
-        config = replace(config, keep_best=config.keep_best or "loss")
     settled = config if is_open else _resolved(config, model, phases)
     prepared = PreparedRun(settled, data, model, phases, solver, is_open)
     _set_blocks(model, phases[0])
@@ -224,7 +231,7 @@ def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | 
     return load_data(
         config.data,
         image_size=image_size,
-        batch_size=config.batch_size,
+        batch_size=config.batch_size or BATCH_SIZE,
         validation_split=config.validation_split,
         test_split=config.test_split,
         seed=config.seed,
