@@ -43,6 +43,8 @@ class RunResults:
         strategy: The strategy and why it was chosen, one sentence.
         class_names: Every class, in the order of the model's outputs.
         cache: What was kept of the frozen blocks' output, or why not.
+        intervals: Part -> score -> both ends of its 95 % interval. Empty in
+            files that are older than this entry.
     """
 
     train: Mapping[str, float] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class RunResults:
     strategy: str = ""
     class_names: Sequence[str] = ()
     cache: str = ""
+    intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
 
 
 def split_logs(logs: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:
