@@ -62,8 +62,9 @@ def evaluate(
 
 
 def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
-    from kerastl.evaluation import scoring
-    from kerastl.evaluation.scores import Evaluation, RegressionEvaluation
+    from kerastl.evaluation import intervals, scoring
+    from kerastl.evaluation.resampling import num_images
+    from kerastl.evaluation.scores import Evaluation
     from kerastl.model.files import load_model
     from kerastl.runs import training
 
@@ -74,11 +75,12 @@ def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path
     scoring.check_class_names(classifier.class_names, images.class_names)
     which, batches = _part(images)
     scores = scoring.evaluate(classifier, batches, images.class_names)
-    count = len(scores.truth if isinstance(scores, RegressionEvaluation) else scores.labels)
+    count = num_images(scores)
     click.echo(f"{config.data}, {which}: {count:,} images")
     if images.skipped:
         click.echo(f"{len(images.skipped)} broken images were left out.")
-    click.echo("  ".join(f"{name} {value:.4f}" for name, value in scores.scores.items()) + "\n")
+    found = intervals.score_intervals(scores)
+    click.echo(intervals.described(scores.scores, found, images=count) + "\n")
     click.echo(scores.report())
     if isinstance(scores, Evaluation):
         click.echo("Confusion matrix (rows: true class, columns: predicted):\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -15,6 +15,7 @@ from kerastl.errors import TrainingDivergedError, reason_of
 from kerastl.evaluation import run_record as results
 from kerastl.evaluation import scoring
 from kerastl.evaluation.calibration import calibrate
+from kerastl.evaluation.intervals import known_intervals, score_intervals
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResults
 from kerastl.evaluation.scores import Evaluation
 from kerastl.evaluation.scoring import AnyEvaluation
@@ -133,10 +134,9 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
             raise
         shown.echo("")
     epochs = training.keep.epochs
-    test = scores.scores if scores else {}
     cache = training.cache_report()
     measured = _results(
-        prepared, epochs, test=test, seconds=seconds, completed=completed, cache=cache
+        prepared, epochs, scores=scores, seconds=seconds, completed=completed, cache=cache
     )
     if epochs:
         results.save_metrics(folder, measured)
@@ -221,16 +221,16 @@ def _results(
     prepared: PreparedRun,
     epochs: list[dict[str, float]],
     *,
-    test: Mapping[str, float],
+    scores: AnyEvaluation | None,
     seconds: Mapping[str, float],
     completed: bool,
     cache: str,
 ) -> RunResults:
     train, validation = results.split_logs(epochs[-1]) if epochs else ({}, {})
-    return RunResults(
+    measured = RunResults(
         train=train,
         validation=validation,
-        test=test,
+        test=scores.scores if scores else {},
         seconds={**seconds, "total": sum(seconds.values())},
         images=prepared.data.sizes,
         skipped_images=len(prepared.data.skipped),
@@ -240,3 +240,5 @@ def _results(
         class_names=prepared.data.class_names,
         cache=cache,
     )
+    of_test = {"test": score_intervals(scores)} if scores else {}
+    return replace(measured, intervals={**known_intervals(measured), **of_test})
