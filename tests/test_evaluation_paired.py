@@ -51,20 +51,26 @@ def test_a_difference_that_chance_explains_is_called_noise():
     assert found.is_noise
     assert found.sentence() == (
         "The difference is less than the noise: two equally good models would differ as much on "
-        "78 images by chance (p = 0.75)."
+        "78 images by chance (exact McNemar test, p = 0.75)."
     )
 
 
 def test_a_difference_beyond_chance_names_the_better():
     found = paired.compare_right(*right(60, 0, 10, 8))
-    assert found.sentence("A", "B") == "B is better by more than the noise (p = 0.0020)."
+    assert found.sentence("A", "B") == (
+        "B is better by more than the noise (exact McNemar test, p = 0.0020)."
+    )
     found = paired.compare_right(*right(60, 30, 0, 8))
-    assert found.sentence() == "The first model is better by more than the noise (p < 0.001)."
+    assert found.sentence() == (
+        "The first model is better by more than the noise (exact McNemar test, p < 0.001)."
+    )
 
 
 def test_models_that_are_right_on_the_same_images_show_no_difference():
     found = paired.compare_right(*right(5, 0, 0, 1))
-    assert found.sentence().startswith("Both are right on the same images, so these 6 show no")
+    assert found.sentence() == (
+        "Both are right on the same of these 6 images: no difference (exact McNemar test, p = 1.0)."
+    )
     assert found.interval[0] < 0 < found.interval[1]
 
 

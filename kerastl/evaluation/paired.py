@@ -68,19 +68,19 @@ class PairedComparison:
             first: What the first model is called.
             second: What the second model is called.
         """
-        p_value = readable_p_value(self.p_value)
+        by = f"({self.method}, {readable_p_value(self.p_value)})"
         if self.only_right == (0, 0):
             return (
-                f"Both are right on the same images, so these {self.images:,} show no difference."
+                f"Both are right on the same of these {self.images:,} images: no difference {by}."
             )
         if self.is_noise:
             return (
                 f"The difference is less than the noise: two equally good models would differ as "
-                f"much on {self.images:,} images by chance ({p_value})."
+                f"much on {self.images:,} images by chance {by}."
             )
         lower_is_better = self.score in _LOWER_IS_BETTER
         better = second if (self.difference > 0) != lower_is_better else first
-        return f"{better[:1].upper()}{better[1:]} is better by more than the noise ({p_value})."
+        return f"{better[:1].upper()}{better[1:]} is better by more than the noise {by}."
 
 
 def compare(first: AnyEvaluation, second: AnyEvaluation) -> PairedComparison:
