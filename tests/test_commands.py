@@ -238,9 +238,13 @@ def test_plan_takes_every_option_of_run():
 
 def test_backbones_lists_one_source():
     result = kerastl("backbones", "--source", "bundled")
-    header, row = result.stdout.splitlines()
+    header, *rows = result.stdout.splitlines()
     assert header.split("  ")[0] == "name"
-    assert row.split()[:5] == ["bundled:efficientnet_lite0", "bundled", "4,652,008", "224", "75.1"]
+    assert [row.split()[:5] for row in rows] == [
+        ["bundled:efficientnet_lite0", "bundled", "4,652,008", "224", "75.1"],
+        ["bundled:efficientnet_lite1", "bundled", "5,416,680", "240", "76.7"],
+        ["bundled:efficientnet_lite2", "bundled", "6,092,072", "260", "77.6"],
+    ]
 
 
 def test_blocks_shows_layers_parameters_and_shapes():
