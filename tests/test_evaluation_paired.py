@@ -125,6 +125,14 @@ def test_several_labels_are_compared_by_mean_average_precision():
     assert (same.difference, same.interval, same.p_value) == (0, (0, 0), 1)
 
 
+def test_labels_that_no_image_has_leave_nothing_to_say():
+    nothing = MultiLabelEvaluation("ab", np.zeros((3, 2)), np.ones((3, 2)))
+    found = paired.compare(nothing, nothing)
+    assert np.isnan([*found.values, *found.interval, *found.intervals[0]]).all()
+    assert found.p_value == 1
+    assert found.is_noise
+
+
 def test_other_images_are_refused():
     first = Evaluation("ab", np.array([0, 1]), np.eye(2))
     for other in (

@@ -9,6 +9,7 @@ import numpy as np
 
 from kerastl.evaluation.resampling import num_images, resamples, weighted_scores
 from kerastl.evaluation.run_record import RunResults
+from kerastl.evaluation.scores import Evaluation
 from kerastl.evaluation.scoring import AnyEvaluation
 
 CONFIDENCE = 0.95
@@ -59,7 +60,7 @@ def score_intervals(evaluation: AnyEvaluation) -> dict[str, Interval]:
         evaluation: Of classes, of several labels or of numbers.
     """
     images = num_images(evaluation)
-    if ACCURACY in evaluation.scores:
+    if isinstance(evaluation, Evaluation):
         return accuracy_interval(evaluation.scores, images)
     if images < 2:
         return {}
@@ -125,6 +126,8 @@ def difference_interval(first: tuple[int, int], second: tuple[int, int]) -> Inte
 def shown(interval: Interval) -> str:
     """An interval as text, to two digits of its width; both ends are rounded outwards.
 
+    Of numbers that are none the text is a dash.
+
     Example:
 
     >>> shown((0.7950, 0.9381)), shown((0.94121, 0.94533)), shown((-0.0123, 0.04))
@@ -132,6 +135,8 @@ def shown(interval: Interval) -> str:
     """
     low, high = interval
     width = high - low
+    if math.isnan(width):
+        return "-"
     places = max(1 - math.floor(math.log10(width)), 0) if width > 0 else 4
     step = 10.0**-places
     # What is a multiple of the step but for rounding stays.
