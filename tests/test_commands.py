@@ -1,11 +1,13 @@
 """The command line, as a user meets it."""
 
 import json
+import re
 import subprocess
 import sys
 
 import pytest
 from click.testing import CliRunner
+from scipy.stats import binomtest
 from small_runs import write_pictures
 
 from kerastl.commands import main
@@ -65,6 +67,19 @@ def test_a_run_prints_results_to_stdout_and_progress_to_stderr(finished):
     assert str(folder) in result.stdout
 
 
+def test_every_part_of_a_run_has_wilsons_interval_and_its_number_of_images(finished):
+    folder, result = finished
+    measured = results.load_metrics(folder)
+    lines = result.stdout.splitlines()
+    for line, (part, images) in zip(lines, measured.images.items(), strict=False):
+        accuracy = getattr(measured, part)["accuracy"]
+        ends = binomtest(round(accuracy * images), images).proportion_ci(method="wilson")
+        assert measured.intervals[part]["accuracy"] == pytest.approx([ends.low, ends.high])
+        low, high, count = re.search(r"\(([\d.]+)-([\d.]+), (\d[\d,]*) images\)", line).groups()
+        assert float(low) <= ends.low < ends.high <= float(high)
+        assert count == f"{images:,}"
+
+
 def test_a_run_folder_holds_the_four_files(finished):
     folder, _ = finished
     expected = {*results.RUN_FILES, *results.REPORT_FILES} - {results.CHECKPOINT_FILE}
@@ -100,7 +115,8 @@ def test_evaluate_gives_the_runs_own_test_scores(finished):
     assert result.exit_code == 0, result.output
     measured = results.load_metrics(folder)
     assert "digits, test part: 359 images" in result.stdout
-    assert f"accuracy {measured.test['accuracy']:.4f}" in result.stdout
+    assert f"accuracy {measured.test['accuracy']:.4f} (0." in result.stdout
+    assert ", 359 images)" in result.stdout
     assert "precision" in result.stdout
     assert "Confusion matrix" in result.stdout
 
@@ -222,9 +238,13 @@ def test_plan_takes_every_option_of_run():
 
 def test_backbones_lists_one_source():
     result = kerastl("backbones", "--source", "bundled")
-    header, row = result.stdout.splitlines()
+    header, *rows = result.stdout.splitlines()
     assert header.split("  ")[0] == "name"
-    assert row.split()[:5] == ["bundled:efficientnet_lite0", "bundled", "4,652,008", "224", "75.1"]
+    assert [row.split()[:5] for row in rows] == [
+        ["bundled:efficientnet_lite0", "bundled", "4,652,008", "224", "75.1"],
+        ["bundled:efficientnet_lite1", "bundled", "5,416,680", "240", "76.7"],
+        ["bundled:efficientnet_lite2", "bundled", "6,092,072", "260", "77.6"],
+    ]
 
 
 def test_blocks_shows_layers_parameters_and_shapes():

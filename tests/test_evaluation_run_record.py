@@ -1,6 +1,7 @@
 """What a run leaves in its folder."""
 
 import errno
+import json
 
 import pytest
 
@@ -12,6 +13,20 @@ def test_metrics_are_read_back(tmp_path):
     measured = RunResults(test={"accuracy": 0.5}, skipped_images=2, class_names=["a", "ü"])
     results.save_metrics(tmp_path, measured)
     assert results.load_metrics(tmp_path) == measured
+
+
+def test_intervals_stand_beside_the_plain_numbers(tmp_path):
+    ends = {"test": {"accuracy": [0.25, 0.75]}}
+    results.save_metrics(tmp_path, RunResults(test={"accuracy": 0.5}, intervals=ends))
+    written = json.loads((tmp_path / results.METRICS_FILE).read_text())
+    assert written["test"]["accuracy"] == 0.5
+    assert written["intervals"] == ends
+    assert results.load_metrics(tmp_path).intervals == ends
+
+
+def test_a_file_that_is_older_than_intervals_has_none(tmp_path):
+    (tmp_path / results.METRICS_FILE).write_text('{"test": {"accuracy": 0.5}}')
+    assert results.load_metrics(tmp_path).intervals == {}
 
 
 def test_entries_of_a_newer_version_are_left_out(tmp_path):

@@ -15,9 +15,11 @@ from small_models import (
 )
 
 import kerastl
+from kerastl.backbones.bundled import list_names
 from kerastl.backbones.keras_table import MODELS as KERAS_MODELS
 from kerastl.backbones.torchvision_table import FAMILIES as TORCHVISION_MODELS
 
+BUNDLED_MODELS = list_names()
 REFUSED_BY_KERAS = "NASNetMobile"
 
 
@@ -82,6 +84,11 @@ def test_torchvision_families_train_one_step_and_open_again(name, tmp_path):
 def test_keras_families_train_one_step_and_open_again(name, tmp_path):
     size = KERAS_SIZES.get(name, KERAS_SIZE)
     check(f"keras:{name}", size, tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("name", BUNDLED_MODELS)
+def test_bundled_models_train_one_step_and_open_again(name, tmp_path):
+    check(f"bundled:{name}", 32, tmp_path / "model.keras")
 
 
 @pytest.mark.slow

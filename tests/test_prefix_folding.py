@@ -9,7 +9,7 @@ from small_models import TORCHVISION_FAMILIES, TORCHVISION_SIZE, TORCHVISION_SIZ
 from torch import nn
 
 from kerastl.backbones import registry
-from kerastl.backbones.efficientnet_lite import EfficientNetLite0
+from kerastl.backbones.efficientnet_lite import EfficientNetLite
 from kerastl.prefix.folding import folded
 
 
@@ -51,7 +51,7 @@ def test_every_batch_norm_behind_a_convolution_is_folded():
     module = randomized(torchvision.models.resnet18(weights=None))
     assert norms(module) == 20
     assert norms(assert_same_function(module, torch.rand(2, 3, 32, 32))) == 0
-    lite = randomized(EfficientNetLite0())
+    lite = randomized(EfficientNetLite())
     assert norms(assert_same_function(lite, torch.rand(2, 3, 32, 32))) == 0
 
 

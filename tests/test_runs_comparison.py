@@ -46,6 +46,46 @@ def test_a_row_beyond_tolerance_is_marked_and_a_failed_backend_says_why():
     assert "tensorflow failed: No." in lines
 
 
+def measured(backend, right, *, images=78, **more):
+    """A backend that got the first images right."""
+    answers = [number < right for number in range(images)]
+    return BackendRun(
+        backend, losses=[1.0], test_accuracy=right / images, test_right=answers, **more
+    )
+
+
+def test_accuracies_come_with_intervals_and_whether_they_differ_by_noise():
+    runs = [measured("torch", 69), measured("jax", 68), measured("tensorflow", 40)]
+    text = writing.table(runs, {})
+    assert "0.8846 (0.79-0.94)" in text
+    assert text.splitlines()[-2:] == [
+        "Test accuracy (78 images): jax differs from torch by less than the noise "
+        "(exact McNemar test, p = 1.0).",
+        "Test accuracy (78 images): tensorflow differs from torch by more than the noise "
+        "(exact McNemar test, p < 0.001).",
+    ]
+
+
+def test_train_and_test_that_differ_by_noise_are_named():
+    """69 of 78 and 900 of 1,000 have intervals that meet; 999 of 1,000 has none of them."""
+    runs = [
+        measured("torch", 69, train_accuracy=0.9, train_images=1000),
+        measured("jax", 69, train_accuracy=0.999, train_images=1000),
+    ]
+    assert writing.table(runs, {}).splitlines()[-1] == (
+        "Train and test accuracy differ by less than the noise on torch."
+    )
+
+
+def test_the_file_has_the_interval_in_place_of_each_image(tmp_path):
+    writing.save_json(tmp_path, [measured("torch", 81, images=263), BackendRun("jax")], {})
+    saved = json.loads((tmp_path / writing.JSON_FILE).read_text())["backends"]
+    assert saved["torch"]["test_images"] == 263
+    assert saved["torch"]["test_interval"] == pytest.approx([0.2553, 0.3662], abs=5e-5)
+    assert "test_right" not in saved["torch"]
+    assert saved["jax"]["test_interval"] is None
+
+
 def invoke(*arguments):
     return CliRunner().invoke(main, ["compare", *arguments])
 
@@ -115,6 +155,8 @@ def test_three_backends_agree_on_a_job(tmp_path):
         assert row["difference"]["logits"] < 1e-4
         assert len(row["losses"]) == len(saved["backends"]["torch"]["losses"]) == 17
         assert row["test_accuracy"] > 0.5
+        assert row["test_interval"][0] < row["test_accuracy"] < row["test_interval"][1]
+        assert f"{name} differs from torch by less than the noise" in result.output
         assert row["step_seconds"] < row["first_step_seconds"]
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert not list(folder.glob("*.npz"))

@@ -10,8 +10,8 @@ import torch
 from pages import Page
 
 import kerastl
+from kerastl.evaluation import intervals, scoring
 from kerastl.evaluation import run_record as results
-from kerastl.evaluation import scoring
 from kerastl.evaluation.run_record import RunResults
 from kerastl.evaluation.scores import Evaluation
 from kerastl.runs import config_file, report
@@ -96,6 +96,15 @@ def test_a_usual_page_is_whole_and_needs_nothing_beside_it(usual):
     assert "prefers-color-scheme: dark" in html
     assert 'name="viewport"' in html
     assert not re.search(r"@import|url\((?!#)", html)
+
+
+def test_every_accuracy_on_the_page_has_its_interval_and_number_of_images(usual):
+    texts = " ".join(checked(usual).texts)
+    low, high = intervals.wilson(round(6 * usual.scores.accuracy), 6)
+    expected = f"{intervals.shown((100 * low, 100 * high))} %"
+    assert f"95 % interval {expected}, 6 images" in texts
+    assert f"({expected}) of the 6 images" in texts
+    assert "accuracy, 95 % interval" in texts
 
 
 def test_every_chart_says_in_words_what_it_shows_and_has_the_pages_colours(usual):

@@ -72,6 +72,9 @@ def test_the_card_says_data_training_results_use_and_limits():
     assert "| head | 2,000 | 0.01 |" in body
     assert "Frozen blocks: stem." in body
     assert "| accuracy | 1.0000 | - | 0.7500 |" in body
+    # Wilson's interval of 3 of 4 is 0.3006 to 0.9544, that of 1,234 of 1,234 from 0.99690.
+    assert "| accuracy, 95 % interval | 0.9968-1.0000 | - | 0.30-0.96 |" in body
+    assert "| images | 1,234 | - | 4 |" in body
     assert "the class found least often is dog: 66.7 % of 3" in body
     assert "Expected calibration error on the test images: " in body
     assert "\n\n\n" not in body

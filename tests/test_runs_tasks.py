@@ -50,6 +50,8 @@ def test_a_run_is_trained_evaluated_and_predicted_with(table, tmp_path, flag, co
     said = kerastl_says("run", *QUICK, *options, "--workers", "0", "--output", folder)
     assert score in said
     measured = results.load_metrics(folder).test
+    low, high = results.load_metrics(folder).intervals["test"][score]
+    assert low <= measured[score] <= high
     assert f"{score} {measured[score]:.4f}" in kerastl_says("evaluate", folder)
     picture = next((tmp_path.parent / table.removeprefix("csv:")).parent.glob("*.png"))
     (line,) = kerastl_says("predict", folder, picture, "--json").splitlines()

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a plain torch module.
+"""EfficientNet-Lite as a plain torch module.
 
 EfficientNet without squeeze-and-excitation, with ReLU6, and with stem and top
 of fixed width (Tan and Le, 2019; the Lite variants: TensorFlow, 2020). Module
@@ -8,22 +8,25 @@ at stride 2 is not symmetric.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import torch
 from torch import nn
 from torchvision.ops import StochasticDepth
 
-# kernel, stride, expansion, input channels, output channels, repeats
+_STEM_WIDTH, _TOP_WIDTH = 32, 1280
+# kernel, stride, expansion, output channels, repeats: at width and depth 1
 _STAGES = (
-    (3, 1, 1, 32, 16, 1),
-    (3, 2, 6, 16, 24, 2),
-    (5, 2, 6, 24, 40, 2),
-    (3, 2, 6, 40, 80, 3),
-    (5, 1, 6, 80, 112, 3),
-    (5, 2, 6, 112, 192, 4),
-    (3, 1, 6, 192, 320, 1),
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
 )
+_WIDTH_STEP = 8
 _STOCHASTIC_DEPTH = 0.2
 # The original trained with a momentum of 0.01. Over the few hundred steps of fine-tuning that
 # leaves the moving statistics at ImageNet's while the weights move on; PyTorch's 0.1 follows.
@@ -91,24 +94,29 @@ class _InvertedResidual(nn.Module):
         return images + self._drop(x) if self._adds else x
 
 
-class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 with its 1,000-class layer.
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite with its 1,000-class layer.
 
     Takes images `(batch, 3, height, width)`, scaled as `(pixels - 127) / 128`;
     gives logits `(batch, 1000)`.
+
+    Args:
+        width: Factor on the channels of every stage; 1 for Lite0.
+        depth: Factor on the blocks of every stage but the first and the last;
+            1 for Lite0.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, width: float = 1.0, depth: float = 1.0) -> None:
         super().__init__()
-        self._conv_stem = _SameConv2d(3, 32, 3, stride=2)
-        self._bn0 = _BatchNorm(32)
-        self._blocks = nn.Sequential(*_inverted_residuals())
-        self._conv_head = _SameConv2d(320, 1280, 1)
-        self._bn1 = _BatchNorm(1280)
+        self._conv_stem = _SameConv2d(3, _STEM_WIDTH, 3, stride=2)
+        self._bn0 = _BatchNorm(_STEM_WIDTH)
+        self._blocks = nn.Sequential(*_inverted_residuals(width, depth))
+        self._conv_head = _SameConv2d(_channels(_STAGES[-1][3], width), _TOP_WIDTH, 1)
+        self._bn1 = _BatchNorm(_TOP_WIDTH)
         self._relu0 = nn.ReLU6(inplace=True)
         self._relu1 = nn.ReLU6(inplace=True)
         self._avgpool = nn.AdaptiveAvgPool2d(1)
-        self._fc = nn.Linear(1280, 1000)
+        self._fc = nn.Linear(_TOP_WIDTH, 1000)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         x = self._relu0(self._bn0(self._conv_stem(images)))
@@ -116,10 +124,13 @@ class EfficientNetLite0(nn.Module):
         return self._fc(torch.flatten(self._avgpool(x), 1))
 
 
-def _inverted_residuals() -> list[_InvertedResidual]:
-    blocks = []
-    for kernel, stride, expansion, inputs, outputs, repeats in _STAGES:
-        for repeat in range(repeats):
+def _inverted_residuals(width: float, depth: float) -> list[_InvertedResidual]:
+    blocks: list[_InvertedResidual] = []
+    inputs = _STEM_WIDTH
+    for number, (kernel, stride, expansion, channels, repeats) in enumerate(_STAGES):
+        outputs = _channels(channels, width)
+        is_scaled = 0 < number < len(_STAGES) - 1
+        for repeat in range(math.ceil(repeats * depth) if is_scaled else repeats):
             blocks.append(
                 _InvertedResidual(
                     outputs if repeat else inputs,
@@ -129,6 +140,14 @@ def _inverted_residuals() -> list[_InvertedResidual]:
                     expansion=expansion,
                 )
             )
+        inputs = outputs
     for index, block in enumerate(blocks):
         block._drop.p = _STOCHASTIC_DEPTH * index / len(blocks)
     return blocks
+
+
+def _channels(channels: int, width: float) -> int:
+    """The nearest multiple of 8 to `channels * width`, at most a tenth below it."""
+    wanted = channels * width
+    nearest = max(_WIDTH_STEP, int(wanted + _WIDTH_STEP / 2) // _WIDTH_STEP * _WIDTH_STEP)
+    return nearest if nearest >= 0.9 * wanted else nearest + _WIDTH_STEP

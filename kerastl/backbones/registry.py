@@ -33,7 +33,7 @@ def list_backbones(source: str | None = None) -> tuple[str, ...]:
     Example:
 
     >>> list_backbones("bundled")
-    ('bundled:efficientnet_lite0',)
+    ('bundled:efficientnet_lite0', 'bundled:efficientnet_lite1', 'bundled:efficientnet_lite2')
     """
     sources = list(SOURCES) if source is None else [source]
     return tuple(f"{key}:{name}" for key in sources for name in _source(key).list_names())

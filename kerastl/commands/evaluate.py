@@ -17,15 +17,17 @@ from kerastl.commands.options import (
     safe_mode_option,
     skip_broken_option,
 )
+from kerastl.commands.two_models import print_comparison, shared_data
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.evaluation.run_record import METRICS_FILE, REPORT_FILE, load_metrics, model_file
 from kerastl.runs import backends
 from kerastl.runs.config import RunConfig
 
 
-@click.command(short_help="Score a model on labelled images.")
+@click.command(short_help="Score a model, or compare two, on labelled images.")
 @one_clear_line
 @click.argument("model", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path), required=False)
 @click.option("--data", help="Labelled images (default: those of the run).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Images per step.")
 @click.option("--report", is_flag=True, help=f"Write the run's {REPORT_FILE} and model card anew.")
@@ -34,6 +36,7 @@ from kerastl.runs.config import RunConfig
 @safe_mode_option
 def evaluate(
     model: Path,
+    other: Path | None,
     data: str | None,
     batch_size: int | None,
     skip_broken: bool,
@@ -45,11 +48,17 @@ def evaluate(
 
     MODEL is a run folder or a .keras file. The images are the test part of the
     data, split as in the run; all images where the data has no test part.
+
+    With OTHER, a second model of the same classes, print how far the two are
+    apart on the same images, and whether that is more than noise.
     """
+    if report and other is not None:
+        raise click.UsageError("--report is for one model. Leave out OTHER.")
     if report and (data is not None or not (model / METRICS_FILE).is_file()):
         raise click.UsageError("--report is for a finished run's folder, and its own --data.")
     file = model_file(model)
-    config = data_config(model, data)
+    other_file = None if other is None else model_file(other)
+    config = data_config(model, data) if other is None else shared_data(model, other, data)
     if config is None:
         raise click.UsageError("Say which images: --data SPEC. Only a run folder knows its own.")
     config = dataclasses.replace(
@@ -58,12 +67,16 @@ def evaluate(
         skip_broken=skip_broken or config.skip_broken,
     )
     backends.choose(backend_of(model, backend))
-    _evaluate(file, config, safe_mode, report_in=model if report else None)
+    if other is not None and other_file is not None:
+        print_comparison((model, other), (file, other_file), config, safe_mode=safe_mode)
+    else:
+        _evaluate(file, config, safe_mode, report_in=model if report else None)
 
 
 def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
-    from kerastl.evaluation import scoring
-    from kerastl.evaluation.scores import Evaluation, RegressionEvaluation
+    from kerastl.evaluation import intervals, scoring
+    from kerastl.evaluation.resampling import num_images
+    from kerastl.evaluation.scores import Evaluation
     from kerastl.model.files import load_model
     from kerastl.runs import training
 
@@ -74,11 +87,12 @@ def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path
     scoring.check_class_names(classifier.class_names, images.class_names)
     which, batches = _part(images)
     scores = scoring.evaluate(classifier, batches, images.class_names)
-    count = len(scores.truth if isinstance(scores, RegressionEvaluation) else scores.labels)
+    count = num_images(scores)
     click.echo(f"{config.data}, {which}: {count:,} images")
     if images.skipped:
         click.echo(f"{len(images.skipped)} broken images were left out.")
-    click.echo("  ".join(f"{name} {value:.4f}" for name, value in scores.scores.items()) + "\n")
+    found = intervals.score_intervals(scores)
+    click.echo(intervals.described(scores.scores, found, images=count) + "\n")
     click.echo(scores.report())
     if isinstance(scores, Evaluation):
         click.echo("Confusion matrix (rows: true class, columns: predicted):\n")

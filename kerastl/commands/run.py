@@ -65,11 +65,16 @@ def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) 
 
 
 def _print(results: RunResults, output: str) -> None:
-    for part in ("train", "validation", "test"):
-        scores = getattr(results, part)
+    from kerastl.evaluation import intervals
+
+    known = intervals.known_intervals(results)
+    for part in intervals.PARTS:
+        scores = dict(sorted(getattr(results, part).items()))
         if scores:
-            measured = "  ".join(f"{name} {value:.4f}" for name, value in sorted(scores.items()))
-            click.echo(f"{part:<11} {measured}  ({results.images[part]:,} images)")
+            measured = intervals.described(
+                scores, known.get(part, {}), images=results.num_images(part)
+            )
+            click.echo(f"{part.replace('_', ' '):<11} {measured}")
     if results.skipped_images:
         click.echo(f"{results.skipped_images} broken images were left out.")
     click.echo(f"Saved in {output}")

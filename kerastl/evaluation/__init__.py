@@ -1,1 +1,1 @@
-"""Scores, calibration and the record of a run."""
+"""Scores, their intervals, calibration and the record of a run."""

@@ -18,6 +18,7 @@ METRICS_FILE = "metrics.json"
 PHASE = "phase"
 """Column of the history that says which phase an epoch was of, from 1."""
 
+OUT_OF_FOLD_FILE = "out_of_fold.csv"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
 REPORT_FILE = "report.html"
@@ -38,8 +39,9 @@ class RunResults:
             Empty where the model was solved on these too.
         out_of_fold: Where the model's head was solved on all images but the
             test: scores of heads that had not seen what they are scored on.
-        head: How the head came about: `solver`, and of a solved one `penalty`,
-            `folds` and `images`.
+        head: How the head came about: `solver`; of one that was solved on all
+            images but the test also `penalty`, `folds`, `images`, and
+            `images_out_of_fold`: how many of them were held out.
         test: "accuracy" and "loss" on the test images after the last epoch.
         seconds: Wall-clock time of each stage.
         images: Number of images of each part.
@@ -49,6 +51,8 @@ class RunResults:
         strategy: The strategy and why it was chosen, one sentence.
         class_names: Every class, in the order of the model's outputs.
         cache: What was kept of the frozen blocks' output, or why not.
+        intervals: Part -> score -> both ends of its 95 % interval. Empty in
+            files that are older than this entry.
     """
 
     train: Mapping[str, float] = field(default_factory=dict)
@@ -64,6 +68,15 @@ class RunResults:
     strategy: str = ""
     class_names: Sequence[str] = ()
     cache: str = ""
+    intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+
+    def num_images(self, part: str) -> int:
+        """How many images the scores of a part are of, "out_of_fold" among the parts."""
+        if part == "out_of_fold":
+            return int(self.head.get("images_out_of_fold", 0))
+        if part == "train" and "images" in self.head:
+            return int(self.head["images"])
+        return self.images.get(part, 0)
 
 
 def split_logs(logs: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:

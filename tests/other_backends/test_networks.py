@@ -7,7 +7,10 @@ from small_models import TORCHVISION_FAMILIES, TORCHVISION_SIZE, TORCHVISION_SIZ
 
 from kerastl import list_backbones
 
-FAMILIES = [*(f"torchvision:{name}" for name in TORCHVISION_FAMILIES), "bundled:efficientnet_lite0"]
+FAMILIES = [
+    *(f"torchvision:{name}" for name in TORCHVISION_FAMILIES),
+    *list_backbones("bundled"),
+]
 
 
 # By default one of each kind: a residual one, one without norms, one of windows and attention.

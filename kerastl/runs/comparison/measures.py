@@ -40,6 +40,10 @@ class BackendRun:
         peak_memory_mb: Most resident memory of the process, megabytes.
         test_accuracy: On the test images after training; None where there
             are none.
+        test_right: Whether each test image got its own class, in their order.
+        train_accuracy: Of the last epoch, as averaged while the weights were
+            changing; None for a task without it.
+        train_images: Number of training images.
     """
 
     backend: str
@@ -50,6 +54,9 @@ class BackendRun:
     images_per_second: float | None = None
     peak_memory_mb: float | None = None
     test_accuracy: float | None = None
+    test_right: Sequence[bool] = ()
+    train_accuracy: float | None = None
+    train_images: int = 0
 
 
 @dataclass(frozen=True)

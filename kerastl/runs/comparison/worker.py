@@ -18,6 +18,7 @@ import numpy as np
 from kerastl.blocks.block import HEAD
 from kerastl.errors import sentence
 from kerastl.evaluation import scoring
+from kerastl.evaluation.scores import Evaluation
 from kerastl.internals.whole_files import write_whole
 from kerastl.runs import config_file, training
 from kerastl.runs.comparison import random_parts
@@ -90,7 +91,7 @@ def measure(folder: Path, backend: str) -> BackendRun:
     _start_numbers(model, images, labels).save(folder / f"{backend}.npz")
     sizes = [len(batch) for batch in data.train.batch_sampler]
     watch = StepWatch(sizes)
-    model.fit(
+    fitted = model.fit(
         data.train,
         validation_data=data.validation,
         epochs=prepared.phases[0].epochs,
@@ -105,6 +106,7 @@ def measure(folder: Path, backend: str) -> BackendRun:
     ]
     median = float(np.median(full or watch.seconds))
     scores = data.test and scoring.evaluate(model, data.test, data.class_names)
+    right = scores.predicted == scores.labels if isinstance(scores, Evaluation) else np.array([])
     return BackendRun(
         backend=backend,
         losses=watch.losses,
@@ -113,6 +115,9 @@ def measure(folder: Path, backend: str) -> BackendRun:
         images_per_second=sizes[0] / median,
         peak_memory_mb=_peak_memory_mb(),
         test_accuracy=scores.scores.get("accuracy") if scores else None,
+        test_right=right.tolist(),
+        train_accuracy=fitted.history.get("accuracy", [None])[-1],
+        train_images=data.sizes["train"],
     )
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from kerastl.evaluation.intervals import shown
 from kerastl.internals.tables import align
+from kerastl.runs.comparison import noise
 from kerastl.runs.comparison.measures import (
     JUDGED_STEPS,
     TOLERANCES,
@@ -44,20 +47,21 @@ def table(runs: Sequence[BackendRun], differences: Mapping[str, Difference]) -> 
             f"\nDifferences are relative to {done[0].backend}; {MARK} marks those beyond "
             f"tolerance ({limits})."
         )
+    lines += noise.sentences(done)
     return "\n".join(lines)
 
 
 def save_json(
     folder: Path, runs: Sequence[BackendRun], differences: Mapping[str, Difference]
 ) -> None:
-    """Write `comparison.json`."""
+    """Write `comparison.json`: the test accuracy with its interval in place of each image."""
     values = {
         "reference": next((run.backend for run in runs if run.error is None), None),
         "tolerances": dict(TOLERANCES),
         "judged_steps": JUDGED_STEPS,
         "backends": {
             run.backend: {
-                **asdict(run),
+                **_measured(run),
                 "difference": asdict(differences[run.backend])
                 if run.backend in differences
                 else None,
@@ -88,6 +92,18 @@ def save_plot(folder: Path, runs: Sequence[BackendRun]) -> None:
     figure.savefig(folder / PLOT_FILE, dpi=120)
 
 
+def _measured(run: BackendRun) -> dict[str, Any]:
+    values = asdict(run)
+    images = len(values.pop("test_right"))
+    return {**values, "test_images": images, "test_interval": noise.accuracy_interval(run)}
+
+
+def _accuracy(run: BackendRun) -> str:
+    interval = noise.accuracy_interval(run)
+    ends = "" if interval is None else f" ({shown(interval)})"
+    return "" if run.test_accuracy is None else f"{run.test_accuracy:.4f}{ends}"
+
+
 def _row(run: BackendRun, difference: Difference | None) -> list[str]:
     if difference is None:
         compared = ["reference", "", "", ""]
@@ -104,7 +120,7 @@ def _row(run: BackendRun, difference: Difference | None) -> list[str]:
     return [
         run.backend,
         *compared,
-        "" if run.test_accuracy is None else f"{run.test_accuracy:.4f}",
+        _accuracy(run),
         f"{run.first_step_seconds or 0:.1f} s",
         f"{1000 * (run.step_seconds or 0):.0f} ms",
         f"{run.images_per_second or 0:.0f}",

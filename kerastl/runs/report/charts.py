@@ -14,6 +14,7 @@ from kerastl.runs.report.drawing import FAINT, FIRST, HEAT, INK, SECOND, drawn
 
 RATE = "learning_rate/"
 _VALIDATION = "val_"
+_OUT_OF_FOLD = "out_of_fold_"
 # Up to here each epoch has a mark of its own.
 _FEW_EPOCHS = 25
 # Rates below this share of the highest are drawn alike: a schedule may end in almost nothing.
@@ -30,7 +31,9 @@ def metric_names(history: History) -> list[str]:
     names = [
         key
         for key in columns
-        if "/" not in key and not key.startswith(_VALIDATION) and key not in ("epoch", PHASE)
+        if "/" not in key
+        and not key.startswith((_VALIDATION, _OUT_OF_FOLD))
+        and key not in ("epoch", PHASE)
     ]
     return sorted(names, key=lambda name: name != "loss")
 
@@ -44,6 +47,7 @@ def metric_chart(history: History, metric: str, *, name: str) -> str:
         for key, label, colour, line in (
             (metric, "train", FIRST, "-"),
             (_VALIDATION + metric, "validation", SECOND, "--"),
+            (_OUT_OF_FOLD + metric, "out of fold", SECOND, "--"),
         ):
             points = [(row["epoch"], row[key]) for row in history if key in row]
             if points:

@@ -20,6 +20,11 @@ from kerastl.internals.versions import versions
 from kerastl.runs.report.charts import RATE, History
 
 MOST_EXAMPLES = 8
+OUT_OF_FOLD = "out of fold"
+"""The part that is judged where a head was solved on all images and there is no test."""
+
+Place = tuple[Any, int]
+"""A data set, and the number of an image in it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class TrainedBlock:
     Attributes:
         name: Name of the block.
         num_parameters: Parameters; moving statistics do not count.
-        trained: "frozen", "trained", or since which epoch.
+        trained: "frozen", "solved", "trained", or since which epoch.
         rates: Learning rate of the first epoch that it trained in, the
             highest, and that of the last epoch; None where it was frozen.
     """
@@ -106,6 +111,7 @@ def gather(
     history: History,
     config: Mapping[str, Any],
     test_scores: Evaluation | None = None,
+    out_of_fold: tuple[Sequence[str], Evaluation] | None = None,
 ) -> ReportContents:
     """Look at a trained model and its data.
 
@@ -116,18 +122,27 @@ def gather(
         history: One row per epoch.
         config: Every option of the run, by name.
         test_scores: What `evaluate` gave for the test part, if that is known.
+        out_of_fold: Names of images, and what models without them gave, where the
+            model has seen every image but the test.
     """
-    part = next((name for name in ("test", "validation") if data.sizes[name]), None)
+    parts = ("test",) if out_of_fold is not None else ("test", "validation")
+    part = next((name for name in parts if data.sizes[name]), None)
     scores: Evaluation | None = None
     mistakes: tuple[Example, ...] = ()
     uncertain: tuple[Example, ...] = ()
     grad_cam = ""
+    images: Sequence[Place] = ()
     if part is not None:
         batches = getattr(data, part)
         scores = test_scores if part == "test" else None
         scores = scores or scoring.classified(model, batches, data.class_names)
+        images = _of_part(batches.dataset)
+    elif out_of_fold is not None:
+        part, (names, scores) = OUT_OF_FOLD, out_of_fold
+        images = _of_names(names, [data.train.dataset, *_validation(data)])
+    if scores is not None:
         wrong, unsure = _chosen(scores)
-        examples, grad_cam = _examples(model, batches.dataset, scores, [*wrong, *unsure])
+        examples, grad_cam = _examples(model, images, scores, [*wrong, *unsure])
         mistakes, uncertain = examples[: len(wrong)], examples[len(wrong) :]
     return ReportContents(
         config=config,
@@ -169,21 +184,39 @@ def _chosen(scores: Evaluation) -> tuple[list[int], list[int]]:
     return worst[:MOST_EXAMPLES].tolist(), unsure[:MOST_EXAMPLES].tolist()
 
 
+def _of_part(dataset: Any) -> list[Place]:
+    """Where each image of a part is; broken images were left out of the batches."""
+    return [(dataset, int(number)) for number in np.flatnonzero(~np.asarray(dataset.broken))]
+
+
+def _of_names(names: Sequence[str], datasets: Sequence[Any]) -> list[Place]:
+    """Where each of these images is."""
+    places = {
+        dataset.name(number): (dataset, number)
+        for dataset in datasets
+        for number in range(len(dataset))
+    }
+    return [places[name] for name in names]
+
+
+def _validation(data: Any) -> list[Any]:
+    return [] if data.validation is None else [data.validation.dataset]
+
+
 def _examples(
-    model: Any, dataset: Any, scores: Evaluation, positions: Sequence[int]
+    model: Any, images: Sequence[Place], scores: Evaluation, positions: Sequence[int]
 ) -> tuple[tuple[Example, ...], str]:
     """The images at these positions of the evaluation, and a sentence on their Grad-CAM."""
-    # Broken images were left out of the batches.
-    numbers = np.flatnonzero(~np.asarray(dataset.broken))[list(positions)]
-    pixels = np.stack([np.asarray(dataset[int(number)][0]) for number in numbers])
+    places = [images[position] for position in positions]
+    pixels = np.stack([np.asarray(dataset[number][0]) for dataset, number in places])
     heats, sentence = _heats(model, pixels, scores.predicted[list(positions)])
     names = scores.class_names
     examples = []
-    for row, (position, number) in enumerate(zip(positions, numbers, strict=True)):
+    for row, (position, (dataset, number)) in enumerate(zip(positions, places, strict=True)):
         true, predicted = int(scores.labels[position]), int(scores.predicted[position])
         examples.append(
             Example(
-                name="/".join(PurePath(dataset.name(int(number))).parts[-2:]),
+                name="/".join(PurePath(dataset.name(number)).parts[-2:]),
                 pixels=pixels[row],
                 true=names[true],
                 predicted=names[predicted],
@@ -219,7 +252,8 @@ def _trained(block: Any, history: History) -> TrainedBlock:
     positive = [(epoch, rate) for epoch, rate in rates if rate > 0]
     if not positive:
         # Without rates in the history only the block itself can say.
-        trained = "trained" if block.trainable and not rates else "frozen"
+        learnt = "solved" if history and block.name == HEAD else "trained"
+        trained = learnt if block.trainable and not rates else "frozen"
         return TrainedBlock(block.name, block.num_parameters, trained, None)
     start, first = positive[0]
     trained = "trained" if start == rates[0][0] else f"from epoch {start:.0f}"

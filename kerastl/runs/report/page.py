@@ -11,7 +11,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from kerastl.evaluation import calibration
+from kerastl.evaluation import calibration, intervals
 from kerastl.evaluation.scores import Evaluation
 from kerastl.runs.report import charts, pictures
 from kerastl.runs.report.contents import Example, ReportContents
@@ -27,6 +27,7 @@ _MOST_OPEN_ROWS = 25
 _MOST_CONFUSIONS = 10
 _MOST_METRICS = 4
 _HEAT_LEVELS = 10
+INTERVAL = f"{100 * intervals.CONFIDENCE:.0f} % interval"
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def page(contents: ReportContents) -> str:
         "trained_parameters": sum(b.num_parameters for b in contents.blocks if b.rates),
         "all_parameters": sum(block.num_parameters for block in contents.blocks),
         "metrics": metric_rows(contents),
+        "parts": metric_parts(contents),
         "rates_chart": _markup(charts.rates_chart(contents.history, name="rates")),
         "curves": _curves(contents),
         "counts": class_count_rows(contents),
@@ -127,11 +129,33 @@ def readable_option(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def metric_rows(contents: ReportContents) -> list[tuple[str, list[float | None]]]:
-    """Each metric's value for training, validation and test; None where it was not measured."""
-    parts = [getattr(contents.results, name) for name in ("train", "validation", "test")]
-    names = sorted(dict.fromkeys(name for part in parts for name in part), key=_loss_last)
-    return [(name, [part.get(name) for part in parts]) for name in names]
+def metric_parts(contents: ReportContents) -> tuple[str, ...]:
+    """The parts with metrics: out of fold where the head was solved on validation too."""
+    left_out = "validation" if contents.results.out_of_fold else "out_of_fold"
+    return tuple(name for name in intervals.PARTS if name != left_out)
+
+
+def metric_rows(contents: ReportContents) -> list[tuple[str, list[str | None]]]:
+    """Each metric for training, validation and test, its interval below it; the images last.
+
+    None stands where nothing was measured.
+    """
+    results = contents.results
+    parts = {name: getattr(results, name) for name in metric_parts(contents)}
+    known = intervals.known_intervals(results)
+    names = sorted(dict.fromkeys(name for part in parts.values() for name in part), key=_loss_last)
+    rows: list[tuple[str, list[str | None]]] = []
+    for name in names:
+        values = [part.get(name) for part in parts.values()]
+        rows.append((name, [None if value is None else f"{value:.4f}" for value in values]))
+        ends = [known.get(part, {}).get(name) for part in parts]
+        if any(ends):
+            texts = [None if interval is None else intervals.shown(interval) for interval in ends]
+            rows.append((f"{name}, {INTERVAL}", texts))
+    if rows:
+        counts = [results.num_images(name) for name in parts]
+        rows.append(("images", [f"{count:,}" if count else None for count in counts]))
+    return rows
 
 
 def class_count_rows(contents: ReportContents) -> list[tuple[str, list[int]]]:
@@ -182,6 +206,7 @@ def _scored(scores: Evaluation) -> dict[str, Any]:
         "matrix_chart": None
         if in_table
         else _markup(charts.confusion_chart(matrix, name="confusion")),
+        "accuracy_interval": accuracy_interval(scores),
         "calibration_error": curve.error,
         "mean_confidence": float(scores.probabilities.max(axis=1).mean()),
         "reliability_chart": _markup(charts.reliability_chart(curve, name="reliability")),
@@ -201,20 +226,27 @@ def _matrix_rows(
     ]
 
 
-def _headline(contents: ReportContents) -> list[tuple[str, str]]:
-    """The few numbers at the top: what each is, and its value."""
+def accuracy_interval(scores: Evaluation) -> str:
+    """The interval of an accuracy, per cent."""
+    low, high = intervals.score_intervals(scores)[intervals.ACCURACY]
+    return f"{intervals.shown((100 * low, 100 * high))} %"
+
+
+def _headline(contents: ReportContents) -> list[tuple[str, str, str]]:
+    """The few numbers at the top: what each is, its value, and what is to know of it."""
     results, scores = contents.results, contents.scores
     numbers = []
     if scores is not None:
-        numbers.append((f"{contents.part} accuracy", f"{100 * scores.accuracy:.2f} %"))
-        numbers.append((f"{contents.part} loss", f"{scores.loss:.4f}"))
+        about = f"{INTERVAL} {accuracy_interval(scores)}, {len(scores.labels):,} images"
+        numbers.append((f"{contents.part} accuracy", f"{100 * scores.accuracy:.2f} %", about))
+        numbers.append((f"{contents.part} loss", f"{scores.loss:.4f}", ""))
         error = calibration.expected_calibration_error(scores.labels, scores.probabilities)
-        numbers.append(("calibration error", f"{error:.4f}"))
-    numbers.append(("classes", f"{len(results.class_names):,}"))
-    numbers.append(("training images", f"{results.images.get('train', 0):,}"))
-    numbers.append(("epochs", str(results.epochs)))
+        numbers.append(("calibration error", f"{error:.4f}", ""))
+    numbers.append(("classes", f"{len(results.class_names):,}", ""))
+    numbers.append(("training images", f"{results.images.get('train', 0):,}", ""))
+    numbers.append(("epochs", str(results.epochs), ""))
     if "total" in results.seconds:
-        numbers.append(("time", readable_seconds(results.seconds["total"])))
+        numbers.append(("time", readable_seconds(results.seconds["total"]), ""))
     return numbers
 
 

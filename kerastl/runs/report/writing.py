@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from kerastl.evaluation.out_of_fold import load_classes
 from kerastl.evaluation.run_record import (
     CARD_FILE,
     CONFIG_FILE,
@@ -57,6 +58,7 @@ def write_report(
         history=load_history(folder) if rows.is_file() else [],
         config=settings,
         test_scores=test_scores,
+        out_of_fold=load_classes(folder, data.class_names) if results.out_of_fold else None,
     )
     _write(folder / REPORT_FILE, page(contents))
     card = folder / CARD_FILE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from kerastl.errors import TrainingDivergedError, reason_of
 from kerastl.evaluation import run_record as results
 from kerastl.evaluation import scoring
 from kerastl.evaluation.calibration import calibrate, calibrate_from
+from kerastl.evaluation.intervals import known_intervals, score_intervals
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResults
 from kerastl.evaluation.scores import Evaluation
 from kerastl.evaluation.scoring import AnyEvaluation
@@ -140,13 +141,14 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
             training.leave_nothing_empty()
             raise
         shown.echo("")
-    test = scores.scores if scores else {}
     cache = training.cache_report()
     measured = _results(
-        prepared, training, test=test, seconds=seconds, completed=completed, cache=cache
+        prepared, training, scores=scores, seconds=seconds, completed=completed, cache=cache
     )
     if training.keep.has_results:
         results.save_metrics(folder, measured)
+    if completed and training.final_head is not None:
+        training.final_head.save_out_of_fold(folder)
     if completed:
         _report(folder, prepared, measured, scores, shown.echo)
         training.keep.remove_checkpoint()
@@ -246,7 +248,7 @@ def _results(
     prepared: PreparedRun,
     training: Training,
     *,
-    test: Mapping[str, float],
+    scores: AnyEvaluation | None,
     seconds: Mapping[str, float],
     completed: bool,
     cache: str,
@@ -263,13 +265,14 @@ def _results(
             "penalty": final.head.penalty.tolist(),
             "folds": final.head.num_folds,
             "images": final.images,
+            "images_out_of_fold": int(final.head.held_out.sum()),
         }
-    return RunResults(
+    measured = RunResults(
         train=train,
         validation=validation,
         out_of_fold=out_of_fold,
         head=head,
-        test=test,
+        test=scores.scores if scores else {},
         seconds={**seconds, "total": sum(seconds.values())},
         images=prepared.data.sizes,
         skipped_images=len(prepared.data.skipped),
@@ -279,3 +282,7 @@ def _results(
         class_names=prepared.data.class_names,
         cache=cache,
     )
+    of_test = {"test": score_intervals(scores)} if scores else {}
+    if final is not None and final.out_of_fold is not None:
+        of_test["out_of_fold"] = score_intervals(final.out_of_fold)
+    return replace(measured, intervals={**known_intervals(measured), **of_test})

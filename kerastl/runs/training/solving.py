@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerastl.data.class_weights import balanced_weights
 from kerastl.data.tasks import CLASSIFICATION
+from kerastl.evaluation.out_of_fold import save
 from kerastl.evaluation.scoring import AnyEvaluation
 from kerastl.model.head_solving import LabelledRows, SolvedHead, labelled, solve_rows
 from kerastl.prefix.rows import feature_rows
@@ -27,6 +29,7 @@ class HeadResult:
     Attributes:
         head: What was found.
         images: How many it was solved on.
+        names: What each is called.
         training: Its scores on these.
         out_of_fold: The scores of heads that had not seen what they are scored on; None
             where nothing could be held out.
@@ -34,6 +37,7 @@ class HeadResult:
 
     head: SolvedHead
     images: int
+    names: Sequence[str]
     training: AnyEvaluation
     out_of_fold: AnyEvaluation | None
 
@@ -48,6 +52,12 @@ class HeadResult:
         folds = f" by {self.head.num_folds} folds" if self.head.num_folds else ""
         return f"Head solved on {self.images:,} images, penalty {penalty}{folds}{scored}"
 
+    def save_out_of_fold(self, folder: Path) -> None:
+        """Write what each image got from a head that had not seen it, if there was one."""
+        if self.out_of_fold is not None:
+            chosen = np.flatnonzero(self.head.held_out)
+            save(folder, [self.names[int(number)] for number in chosen], self.out_of_fold)
+
 
 def solve_on_training(prepared: PreparedRun) -> HeadResult:
     """Solve the head on the training part alone: what is judged on validation has not seen it."""
@@ -61,10 +71,12 @@ def solve_on_all(prepared: PreparedRun) -> HeadResult:
 
 def _solve(prepared: PreparedRun, parts: tuple[str, ...]) -> HeadResult:
     config, data, model = prepared.config, prepared.data, prepared.model
-    rows = [
-        _rows(config, model, getattr(data, part))
-        for part in parts
-        if getattr(data, part) is not None
+    loaders = [loader for part in parts if (loader := getattr(data, part)) is not None]
+    rows = [_rows(config, model, loader) for loader in loaders]
+    names = [
+        loader.dataset.name(int(number))
+        for loader, part in zip(loaders, rows, strict=True)
+        for number in np.unique(part.images)
     ]
     if config.task == CLASSIFICATION and (config.class_weight or config.sampling == "balanced"):
         rows = _balanced(rows)
@@ -72,7 +84,7 @@ def _solve(prepared: PreparedRun, parts: tuple[str, ...]) -> HeadResult:
     training = head.evaluation(data.class_names, out_of_fold=False)
     if training is None:
         raise ValueError("`data` must hold training images. Received: none.")
-    return HeadResult(head, len(head.labels), training, head.evaluation(data.class_names))
+    return HeadResult(head, len(head.labels), names, training, head.evaluation(data.class_names))
 
 
 def _rows(config: RunConfig, model: Any, loader: Any) -> LabelledRows:
