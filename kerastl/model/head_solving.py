@@ -17,7 +17,7 @@ from kerastl.evaluation.scoring import AnyEvaluation, as_columns
 from kerastl.model.labels import LabelRange, check_labels
 from kerastl.prefix.rows import FeatureRows
 from kerastl.solving.folds import DEFAULT_FOLDS, fold_numbers
-from kerastl.solving.heads import SQUARED, Solution, row_losses, solve
+from kerastl.solving.heads import SQUARED, Solution, held_out_losses, solve
 from kerastl.solving.logistic import SIGMOID, SOFTMAX
 from kerastl.solving.rows import Rows
 
@@ -252,10 +252,7 @@ def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> np.ndarray:
     targets = _targets(model, rows.labels)
     of_task = Rows([rows.features], targets, rows.weights, model.num_classes)
     folds = fold_numbers(_classes(model, targets), len(targets), seed=seed)
-    loss = _loss_of(model)
-    found = solve(of_task, loss, folds, device=_device())
-    losses = row_losses(loss, found.held_out, of_task.target_rows(slice(0, len(targets))))
-    return losses.mean(1)
+    return held_out_losses(of_task, _loss_of(model), folds, device=_device()).mean(1)
 
 
 def _loss_of(model: Any) -> str:

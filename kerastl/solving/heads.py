@@ -63,6 +63,34 @@ class Solution:
     gradient: float
 
 
+def held_out_losses(rows: Rows, loss: str, folds: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+    """The loss of each row, of heads that were solved without it, at the best penalty.
+
+    Args:
+        rows: Features, targets and weights.
+        loss: One of `LOSSES`.
+        folds: Which fold holds each row out, -1 for none, `(rows,)`.
+        device: Where the products run, as torch names it.
+
+    Returns:
+        `(rows, 1)` for "softmax", else `(rows, outputs)`; NaN where a row never was held out.
+    """
+    if loss == SQUARED:
+        rows, _, _ = _standard_targets(rows)
+    targets = rows.target_rows(slice(0, len(rows)))
+    if not (folds >= 0).any():
+        return np.full_like(targets[:, :1] if loss == SOFTMAX else targets, np.nan)
+    trials = _trials(rows, basis_of(rows), loss, folds, device)
+    return row_losses(loss, trials.search(exactly=False)[1].held_out, targets)
+
+
+def _trials(rows: Rows, basis: Basis, loss: str, folds: np.ndarray, device: str) -> _Trials:
+    numbers = np.unique(folds[folds >= 0])
+    weights = rows.weights * (folds != numbers[:, None])
+    which = np.where(folds >= 0, np.searchsorted(numbers, folds), -1)
+    return _Trials(rows, basis, loss, weights, which, device)
+
+
 @dataclass
 class _Tried:
     """One penalty on the path: the losses of the held-out rows, one per output or one for all."""
@@ -102,9 +130,7 @@ def solve(
     if penalty is None and not len(numbers):
         penalty = DEFAULT_PENALTY
     if len(numbers):
-        weights = rows.weights * (folds != numbers[:, None])
-        which = np.where(folds >= 0, np.searchsorted(numbers, folds), -1)
-        trial = _Trials(rows, basis, loss, weights, which, device)
+        trial = _trials(rows, basis, loss, folds, device)
         given = None if penalty is None else np.atleast_1d(np.asarray(penalty, float))
         chosen, tried = trial.search() if given is None else trial.fixed(given)
         penalty, held_out, start = chosen, tried.held_out, tried.found.mean
@@ -173,8 +199,12 @@ class _Trials:
         """The held-out rows at a given penalty."""
         return penalty, self._fit(penalty, None, _NEAR_TOLERANCE)
 
-    def search(self) -> tuple[np.ndarray, _Tried]:
-        """The best penalty of each output, or for all, and the held-out rows at it."""
+    def search(self, *, exactly: bool = True) -> tuple[np.ndarray, _Tried]:
+        """The best penalty of each output, or for all, and the held-out rows at it.
+
+        Args:
+            exactly: Whether these are more exact than the choice needs.
+        """
         for number in self._numbers():
             known = sorted(self._tried, key=lambda other: abs(other - number))
             start = self._tried[known[0]].found if known else None
@@ -190,7 +220,8 @@ class _Trials:
                 np.stack([part.kernel[:, column] for column, part in columns], 1),
                 np.stack([part.bias[:, column] for column, part in columns], 1),
             )
-        return chosen, self._fit(chosen, start, _NEAR_TOLERANCE)
+        tolerance = _NEAR_TOLERANCE if exactly else _PATH_TOLERANCE
+        return chosen, self._fit(chosen, start, tolerance)
 
     def _numbers(self) -> Iterator[int]:
         """From the middle down to where every loss has grown, then up likewise."""

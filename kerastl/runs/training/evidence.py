@@ -13,7 +13,7 @@ from kerastl.model.head_solving import LabelledRows, fold_losses
 from kerastl.runs import strategies
 from kerastl.runs.training.preparing import PreparedRun
 
-MOST_IMAGES = 500
+MOST_IMAGES = 400
 """Training images that are looked at."""
 
 CERTAIN = 1.645
