@@ -35,7 +35,7 @@ TRAINED_EPOCHS = 12
 """Passes over the training images where the head starts at random."""
 
 # What follows is for fine-tuning from the solved head: `benchmarks/accuracy` has the experiments.
-FINE_TUNING_STEPS = 150
+FINE_TUNING_STEPS = 200
 """Steps, at least."""
 
 FINE_TUNING_EPOCHS = 6
