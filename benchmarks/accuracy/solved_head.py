@@ -12,6 +12,7 @@ from kerastl.blocks.block import HEAD
 PENALTIES = np.logspace(-5, 2, 15)
 """Values of scikit-learn's `C` that cross-validation chooses from."""
 _FOLDS = 5
+_COMMON_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,18 @@ def features_of(model: Any, images: np.ndarray, *, batch_size: int = 64) -> np.n
     return np.concatenate(parts).astype(np.float64)
 
 
+def feature_scale(features: np.ndarray) -> np.ndarray:
+    """What each centred feature is divided by: its standard deviation, and a share of all.
+
+    A feature that hardly changes in a few training images would get a kernel a thousand
+    times that of others by its own standard deviation alone, and ruin every image in
+    which it does change.
+    """
+    spread = features.std(0)
+    typical = float(np.sqrt(np.mean(spread**2)))
+    return spread + _COMMON_SHARE * typical if typical else np.ones_like(spread)
+
+
 def solve(features: np.ndarray, labels: np.ndarray) -> SolvedHead:
     """Multinomial logistic regression; five folds choose the L2 penalty by log-loss.
 
@@ -55,9 +68,8 @@ def solve(features: np.ndarray, labels: np.ndarray) -> SolvedHead:
     from sklearn.metrics import log_loss
     from sklearn.model_selection import StratifiedKFold
 
-    mean, spread = features.mean(0), features.std(0)
-    spread[spread == 0] = 1.0
-    standard = (features - mean) / spread
+    mean, scale = features.mean(0), feature_scale(features)
+    standard = (features - mean) / scale
     # An L2 penalty is the same in any orthonormal basis: the one of the images is smaller.
     _, _, basis = np.linalg.svd(standard, full_matrices=False)
     reduced = standard @ basis.T
@@ -74,7 +86,7 @@ def solve(features: np.ndarray, labels: np.ndarray) -> SolvedHead:
             hits[row, fold] = np.mean(classes[predicted.argmax(1)] == labels[held_out])
     best = int(losses.mean(1).argmin())
     model = LogisticRegression(C=PENALTIES[best], max_iter=1000).fit(reduced, labels)
-    kernel = (model.coef_ @ basis).T / spread[:, None]
+    kernel = (model.coef_ @ basis).T / scale[:, None]
     return SolvedHead(
         kernel,
         model.intercept_ - mean @ kernel,
