@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields, replace
@@ -21,7 +20,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.accuracy.image_sets import draw, load_present
+from benchmarks.accuracy.lines import Lines, Row
 from benchmarks.accuracy.recipes import Recipe
+
+_MEASURED = ("data", "backbone", "per_class", "seed", "recipe")
 
 
 def recipes(settings: Sequence[str], varied: Sequence[str]) -> list[Recipe]:
@@ -45,20 +47,8 @@ def _parsed(text: str) -> tuple[str, list[Any]]:
     return name, [types[name](value) for value in values.split(",")]
 
 
-def _key(row: dict[str, Any]) -> str:
-    named = ("data", "backbone", "per_class", "seed", "recipe")
-    return json.dumps([row[name] for name in named], sort_keys=True)
-
-
-def _read(file: Path) -> dict[str, dict[str, Any]]:
-    if not file.is_file():
-        return {}
-    rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
-    return {_key(row): row for row in rows}
-
-
-def _measure_all(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    done = _read(options.output)
+def _measure_all(options: argparse.Namespace) -> Iterator[Row]:
+    lines = Lines(options.output, _MEASURED)
     tried = recipes(options.set, options.vary)
     sets = load_present(options.data, echo=lambda line: print(line, file=sys.stderr))
     for images, per_class in itertools.product(sets, options.per_class):
@@ -71,8 +61,8 @@ def _measure_all(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 "seed": seed,
                 "recipe": asdict(recipe),
             }
-            if _key(row) in done:
-                yield done[_key(row)]
+            if (known := lines.find(row)) is not None:
+                yield known
                 continue
             sample = draw(images, per_class, seed, most_tests=options.tests)
             if sample is None:
@@ -82,13 +72,12 @@ def _measure_all(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
                 bench = Trials(options.backbone, options.weights, images)
             row |= bench.measure(recipe, sample, seed=seed)
-            with options.output.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            lines.add(row)
             print(_line(row), file=sys.stderr, flush=True)
             yield row
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: Row) -> str:
     gain = 100 * (row["accuracy"] - row["solved_accuracy"])
     return (
         f"{row['data']} {row['per_class']} seed {row['seed']} {_short(row['recipe'])}: "
@@ -96,12 +85,12 @@ def _line(row: dict[str, Any]) -> str:
     )
 
 
-def _short(recipe: dict[str, Any]) -> str:
+def _short(recipe: Row) -> str:
     usual = asdict(Recipe())
     return " ".join(f"{name}={value}" for name, value in recipe.items() if value != usual[name])
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """Points of accuracy over the solved head, by recipe and set: mean and spread over seeds."""
     columns = sorted({(row["data"].rpartition("/")[2], row["per_class"]) for row in rows})
     lines = ["| recipe | " + " | ".join(f"{data} {count}" for data, count in columns) + " | mean |"]

@@ -19,7 +19,7 @@ _TILE = 32
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
-class MissingImageSet(Exception):
+class MissingImageSetError(Exception):
     """A set is not on this machine; the sentence says what would bring it."""
 
 
@@ -69,7 +69,7 @@ def load(name: str, image_size: int | None = None) -> ImageSet:
         image_size: Height and width, pixels. None: what suits the set.
 
     Raises:
-        MissingImageSet: If it is not on this machine.
+        MissingImageSetError: If it is not on this machine.
         ValueError: If there is no such set.
     """
     if name.startswith(FOLDER):
@@ -159,7 +159,7 @@ def _fashion_mnist(size: int) -> ImageSet:
             _FASHION_MNIST / f"{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1")
         ]
         if not all(file.is_file() for file in files):
-            raise MissingImageSet(
+            raise MissingImageSetError(
                 f"Fashion-MNIST is not in {_FASHION_MNIST}: Debian's package "
                 "dataset-fashion-mnist brings it."
             )
@@ -196,7 +196,7 @@ def _folder(name: str, size: int) -> ImageSet:
     root = Path(name.removeprefix(FOLDER)).expanduser()
     folders = sorted(path for path in root.glob("*") if path.is_dir())
     if len(folders) < 2:
-        raise MissingImageSet(f"{root} has no two subfolders, one for each class.")
+        raise MissingImageSetError(f"{root} has no two subfolders, one for each class.")
     images, labels = [], []
     for number, folder in enumerate(folders):
         for file in sorted(folder.iterdir()):
@@ -232,12 +232,14 @@ _LOADERS: dict[str, tuple[Callable[[int], ImageSet], int]] = {
 }
 
 
-def load_present(names: Sequence[str], *, echo: Callable[[str], None]) -> list[ImageSet]:
+def load_present(
+    names: Sequence[str], *, image_size: int | None = None, echo: Callable[[str], None]
+) -> list[ImageSet]:
     """The sets that are on this machine; a sentence about each other one."""
     present = []
     for name in names:
         try:
-            present.append(load(name))
-        except MissingImageSet as missing:
+            present.append(load(name, image_size))
+        except MissingImageSetError as missing:
             echo(f"{name}: skipped. {missing}")
     return present

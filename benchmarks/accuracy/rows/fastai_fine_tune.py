@@ -1,0 +1,63 @@
+"""fastai's `vision_learner` and `fine_tune` at their defaults, on the same network."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+import torch
+from fastai.vision.all import (
+    Callback,
+    CancelValidException,
+    ImageDataLoaders,
+    set_seed,
+    vision_learner,
+)
+
+from benchmarks.accuracy.rows.torch_network import Backbone, accuracy_of, backbone_of
+from benchmarks.accuracy.tasks import Outcome, Task
+
+_EPOCHS = 10
+_BATCH_SIZE = 64  # fastai's own
+
+
+class NoValidation(Callback):
+    """Leaves the validation out: the images there are the test's, and decide nothing."""
+
+    def before_validate(self) -> None:
+        """Cancel it before the first batch."""
+        raise CancelValidException()
+
+
+def measure(task: Task) -> Outcome:
+    """One epoch of the new head, ten of everything; all images of `train/` train."""
+    set_seed(task.seed)
+    started = time.perf_counter()
+    batches = ImageDataLoaders.from_folder(
+        task.folder,
+        valid="test",
+        # A batch that is not full is dropped.
+        bs=min(_BATCH_SIZE, len(task.sample.labels)),
+        num_workers=0,
+        device=torch.device("cpu"),
+    )
+    learner = vision_learner(
+        batches,
+        partial(_architecture, backbone_of(task)),
+        pretrained=True,
+        normalize=False,  # the network does it
+        cut=_whole,
+        cbs=NoValidation(),
+    )
+    with learner.no_bar(), learner.no_logging():
+        learner.fine_tune(_EPOCHS)
+    seconds = time.perf_counter() - started
+    return Outcome(accuracy_of(learner.model, task), seconds)
+
+
+def _architecture(backbone: Backbone, pretrained: bool = True) -> Backbone:
+    return backbone
+
+
+def _whole(backbone: Backbone) -> Backbone:
+    return backbone
