@@ -22,6 +22,8 @@ class Recipe:
         batch_size: Images per step.
         augment: A preset of `load_data`.
         ema: Momentum of the average of the weights; 0: none.
+        blend: How far from the starting weights to the trained ones the result is: 0.5 is
+            half way (Wortsman et al., 2022), 1 keeps the trained ones.
         label_smoothing: Share of each label that is spread over all classes.
         dropout: In front of the head.
         keep: "last", or "best": a fifth of the images chooses the epoch by its loss,
@@ -40,6 +42,7 @@ class Recipe:
     batch_size: int = 16
     augment: str = "none"
     ema: float = 0.0
+    blend: float = 1.0
     label_smoothing: float = 0.0
     dropout: float = 0.0
     keep: str = "last"

@@ -85,7 +85,11 @@ class Trials:
             images, labels = images[~held_out], labels[~held_out]
             put_into(self._model, self._head(images, labels))
         started = time.perf_counter()
+        start = self._model.get_weights()
         history = self._fine_tune(recipe, images, labels, callbacks, seed)
+        if recipe.blend != 1:
+            pairs = zip(start, self._model.get_weights(), strict=True)
+            self._model.set_weights([a + recipe.blend * (b - a) for a, b in pairs])
         seconds = time.perf_counter() - started
         if callbacks:
             result["kept_epoch"] = callbacks[0].epoch
