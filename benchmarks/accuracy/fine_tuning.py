@@ -14,7 +14,7 @@ import argparse
 import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -41,7 +41,7 @@ def recipes(settings: Sequence[str], varied: Sequence[str]) -> list[Recipe]:
 
 def _parsed(text: str) -> tuple[str, list[Any]]:
     name, _, values = text.partition("=")
-    types = {field.name: type(field.default) for field in fields(Recipe)}
+    types = {name: type(value) for name, value in asdict(Recipe()).items()}
     if name not in types:
         raise SystemExit(f"A recipe has {', '.join(types)}. Received: {name!r}.")
     return name, [types[name](value) for value in values.split(",")]

@@ -168,9 +168,9 @@ def _fashion_mnist(size: int) -> ImageSet:
     grey = np.concatenate([images for images, _ in parts])
     labels = np.concatenate([labels for _, labels in parts]).astype(np.int64)
     is_test = np.arange(len(labels)) >= len(parts[0][1])
-    names = ("t-shirt", "trouser", "pullover", "dress", "coat")
-    names += ("sandal", "shirt", "sneaker", "bag", "boot")
-    return ImageSet("fashion-mnist", _enlarged(grey, size), labels, names, is_test)
+    names = ["t-shirt", "trouser", "pullover", "dress", "coat"]
+    names += ["sandal", "shirt", "sneaker", "bag", "boot"]
+    return ImageSet("fashion-mnist", _enlarged(grey, size), labels, tuple(names), is_test)
 
 
 def _idx(file: Path, *, header: int) -> np.ndarray:

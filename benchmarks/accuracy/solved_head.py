@@ -23,8 +23,9 @@ class SolvedHead:
         kernel: `(features, classes)`.
         bias: `(classes,)`.
         strength: The chosen `C`, inverse of the L2 penalty.
-        log_loss: Mean log-loss of the folds.
-        accuracy: Mean accuracy of the folds.
+        log_loss: Mean log-loss of images that a fold had not seen.
+        accuracy: Their accuracy.
+        image_losses: Log-loss of each image, by the fold that had not seen it.
     """
 
     kernel: np.ndarray
@@ -32,6 +33,7 @@ class SolvedHead:
     strength: float
     log_loss: float
     accuracy: float
+    image_losses: np.ndarray
 
 
 def features_of(model: Any, images: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
@@ -65,7 +67,6 @@ def solve(features: np.ndarray, labels: np.ndarray) -> SolvedHead:
         labels: Class of each, all classes present.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import log_loss
     from sklearn.model_selection import StratifiedKFold
 
     mean, scale = features.mean(0), feature_scale(features)
@@ -74,16 +75,17 @@ def solve(features: np.ndarray, labels: np.ndarray) -> SolvedHead:
     _, _, basis = np.linalg.svd(standard, full_matrices=False)
     reduced = standard @ basis.T
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
-    losses = np.zeros((len(PENALTIES), _FOLDS))
+    losses = np.zeros((len(PENALTIES), len(labels)))
     hits = np.zeros_like(losses)
-    classes = np.unique(labels)
-    for fold, (train, held_out) in enumerate(folds.split(reduced, labels)):
+    numbers = np.unique(labels, return_inverse=True)[1]
+    for train, held_out in folds.split(reduced, labels):
         model = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
         for row, strength in enumerate(PENALTIES):
             model.set_params(C=strength).fit(reduced[train], labels[train])
             predicted = model.predict_proba(reduced[held_out])
-            losses[row, fold] = log_loss(labels[held_out], predicted, labels=classes)
-            hits[row, fold] = np.mean(classes[predicted.argmax(1)] == labels[held_out])
+            own = predicted[np.arange(len(held_out)), numbers[held_out]]
+            losses[row, held_out] = -np.log(np.maximum(own, np.finfo(float).tiny))
+            hits[row, held_out] = predicted.argmax(1) == numbers[held_out]
     best = int(losses.mean(1).argmin())
     model = LogisticRegression(C=PENALTIES[best], max_iter=1000).fit(reduced, labels)
     kernel = (model.coef_ @ basis).T / scale[:, None]
@@ -93,6 +95,7 @@ def solve(features: np.ndarray, labels: np.ndarray) -> SolvedHead:
         float(PENALTIES[best]),
         float(losses.mean(1)[best]),
         float(hits.mean(1)[best]),
+        losses[best],
     )
 
 

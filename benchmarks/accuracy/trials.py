@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import asdict
 from typing import Any
 
 import keras
 import numpy as np
 
+from benchmarks.accuracy.evidence import Evidence, gather
 from benchmarks.accuracy.image_sets import ImageSet, Sample
 from benchmarks.accuracy.recipes import Recipe
 from benchmarks.accuracy.solved_head import SolvedHead, features_of, put_into, solve
@@ -60,6 +62,7 @@ class Trials:
         )
         self._pretrained = self._model.get_weights()
         self._solved: dict[Any, SolvedHead] = {}
+        self._evidence: dict[Any, Evidence] = {}
 
     def measure(self, recipe: Recipe, sample: Sample, *, seed: int) -> dict[str, Any]:
         """Accuracy of the solved head and after fine-tuning, and the seconds of the latter."""
@@ -75,6 +78,7 @@ class Trials:
             "fold_log_loss": whole.log_loss,
             "C": whole.strength,
             "classes": len(sample.class_names),
+            "evidence": asdict(self._evidence_of(images, labels, whole)),
         }
         if recipe.strategy == "solved":
             return {**result, "accuracy": solved, "seconds": 0.0}
@@ -97,10 +101,16 @@ class Trials:
         return {**result, "accuracy": self._accuracy(sample), "seconds": seconds}
 
     def _head(self, images: np.ndarray, labels: np.ndarray) -> SolvedHead:
-        key = (len(images), images.sum(), labels.tobytes())
+        key = _fingerprint(images, labels)
         if key not in self._solved:
             self._solved[key] = solve(features_of(self._model, images), labels)
         return self._solved[key]
+
+    def _evidence_of(self, images: np.ndarray, labels: np.ndarray, last: SolvedHead) -> Evidence:
+        key = _fingerprint(images, labels)
+        if key not in self._evidence:
+            self._evidence[key] = gather(self._model, images, labels, last)
+        return self._evidence[key]
 
     def _accuracy(self, sample: Sample) -> float:
         predicted = self._model.predict(sample.test_images, batch_size=100, verbose=0)
@@ -140,6 +150,10 @@ class Trials:
         else:
             options = {"x": images, "y": labels, "batch_size": recipe.batch_size}
         return model.fit(**options, epochs=epochs, verbose=0, callbacks=callbacks)
+
+
+def _fingerprint(images: np.ndarray, labels: np.ndarray) -> tuple[int, int, bytes]:
+    return len(images), int(images.sum()), labels.tobytes()
 
 
 def _optimizer(recipe: Recipe) -> Any:

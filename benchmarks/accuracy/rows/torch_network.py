@@ -17,9 +17,10 @@ class Backbone(nn.Module):
         super().__init__()
         self.parts = nn.Sequential(*parts)
         self._factor = 255 * preprocessing.scale
-        for name in ("mean", "std"):
-            values = torch.tensor(getattr(preprocessing, name)).view(3, 1, 1)
-            self.register_buffer(name, values)
+        self.mean, self.std = (
+            nn.Buffer(torch.tensor(values).view(3, 1, 1))
+            for values in (preprocessing.mean, preprocessing.std)
+        )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.parts((images * self._factor - self.mean) / self.std)
