@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.accuracy import fine_tuning
 from benchmarks.accuracy.fine_tuning import recipes
 from benchmarks.accuracy.image_sets import ImageSet, MissingImageSetError, draw, load, tiles
 from benchmarks.accuracy.lines import Lines
@@ -98,6 +99,20 @@ def test_features_that_never_change_are_not_divided_by_zero() -> None:
 def test_recipes_are_every_combination() -> None:
     rates = [(one.steps, one.rate) for one in recipes(["steps=50"], ["rate=1e-4,1e-3"])]
     assert rates == [(50, 1e-4), (50, 1e-3)]
+
+
+def test_gains_are_over_the_solved_head_of_the_same_images() -> None:
+    about = {"data": "digits", "per_class": 5, "recipe": {"rate": 1e-4}, "solved_accuracy": 0.5}
+    evidence = {"block": "stage4", "ratio": 0.5, "certainty": 2.0}
+    rows = [
+        about | {"seed": 0, "accuracy": 0.6, "evidence": evidence},
+        about | {"seed": 1, "accuracy": 0.5, "evidence": evidence | {"certainty": 3.0}},
+    ]
+    assert fine_tuning.table(rows).splitlines()[-1] == "| default | +5.0 ± 7.1 | +5.0 |"
+    assert fine_tuning.evidence_table(rows).splitlines()[2:] == [
+        "| digits, 5 per class, seed 1 | stage4 | 0.50 | +3.0 | +0.0 |",
+        "| digits, 5 per class, seed 0 | stage4 | 0.50 | +2.0 | +10.0 |",
+    ]
 
 
 def test_a_row_without_numbers_is_left_out_of_the_table() -> None:

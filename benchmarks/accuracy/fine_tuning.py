@@ -111,6 +111,27 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def evidence_table(rows: Sequence[Row]) -> str:
+    """What the training images said of fine-tuning, and what it gained, most certain first."""
+    samples: dict[tuple[str, int, int], list[Row]] = {}
+    for row in rows:
+        samples.setdefault((row["data"], row["per_class"], row["seed"]), []).append(row)
+    lines = [
+        "| images | best block | ratio | certainty | points gained |",
+        "|---|---|---:|---:|---:|",
+    ]
+    certainties = {key: own[0]["evidence"]["certainty"] for key, own in samples.items()}
+    for key in sorted(samples, key=lambda key: -certainties[key]):
+        evidence = samples[key][0]["evidence"]
+        gains = [100 * (row["accuracy"] - row["solved_accuracy"]) for row in samples[key]]
+        data, count, seed = key
+        lines.append(
+            f"| {data.rpartition('/')[2]}, {count} per class, seed {seed} | {evidence['block']} "
+            f"| {evidence['ratio']:.2f} | {evidence['certainty']:+.1f} | {mean(gains):+.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.fine_tuning",
@@ -130,8 +151,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    """Measure, and print the table."""
-    print(table(list(_measure_all(_parser().parse_args()))))
+    """Measure, and print the tables."""
+    rows = list(_measure_all(_parser().parse_args()))
+    print(table(rows))
+    if rows:
+        print()
+        print(evidence_table(rows))
 
 
 if __name__ == "__main__":
