@@ -1,7 +1,7 @@
 """What fine-tuning gains over a solved head: one measurement for each recipe, set and seed.
 
     python -m benchmarks.accuracy.fine_tuning --data digits photographs --per-class 10 \
-        --set strategy=full steps=100 --vary batch_norm=train,frozen rate=3e-5,1e-4 \
+        --set strategy=full --vary batch_norm=train,frozen rate=1e-4,3e-4 \
         --output results.jsonl
 
 Every recipe is the default one with `--set` and one combination of `--vary`. A line that

@@ -32,13 +32,13 @@ class Recipe:
 
     strategy: str = "full"
     batch_norm: str = "frozen"
-    rate: float = 1e-4
+    rate: float = 3e-4
     head_rate: float = 1e-4
     decay: float = 1.0
     optimizer: str = "adam"
     weight_decay: float = 0.0
     schedule: str = "warmup-cosine"
-    steps: int = 100
+    steps: int = 150
     batch_size: int = 16
     augment: str = "none"
     ema: float = 0.0
