@@ -80,13 +80,16 @@ def gather(prepared: PreparedRun) -> Evidence:
 
 def _compared(losses: dict[str, np.ndarray], *, images: int, per_class: float) -> Evidence:
     """The evidence in the losses of each image by block, the last block last."""
-    means = {block: float(np.nanmean(values)) for block, values in losses.items()}
+    held_out = ~np.isnan(next(iter(losses.values())))
+    means = {
+        block: float(values[held_out].mean()) if held_out.any() else np.nan
+        for block, values in losses.items()
+    }
     *middle, last = means
     if not middle or np.isnan(means[last]):
         return Evidence(means, last, last, 0.0, images, per_class)
     best = min(middle, key=lambda block: means[block])
-    gains = losses[last] - losses[best]
-    gains = gains[~np.isnan(gains)]
+    gains = (losses[last] - losses[best])[held_out]
     error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.inf
     certainty = float(gains.mean() / error) if error > 0 else 0.0
     return Evidence(means, best, last, certainty, images, per_class)

@@ -26,6 +26,7 @@ from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
 from kerastl.runs.interrupts import noticing_ctrl_c
 from kerastl.runs.report import write_report
+from kerastl.runs.solver import HEAD_IS
 from kerastl.runs.training import evidence
 from kerastl.runs.training.folder import check_output, check_space
 from kerastl.runs.training.keeping import StopOnCtrlC
@@ -112,7 +113,7 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
     started = time.perf_counter()
     try:
         prepared = prepare(config, echo=shown.echo)
-        shown.echo(f"Head {prepared.solver.name}d {prepared.solver.why}")
+        shown.echo(f"Head {HEAD_IS[prepared.solver.name]} {prepared.solver.why}")
         solved = None
         if prepared.is_open:
             prepared, solved = _by_evidence(prepared, shown.echo)
