@@ -1,0 +1,181 @@
+"""Successive halving over candidates, within a time: few images and small sizes first.
+
+After Jamieson and Talwalkar (2016). Knows nothing of networks: a trial has a
+cost, and a function gives its loss on so many images.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+# A first round takes no more than this share of the time.
+_FIRST_SHARE = 1 / 3
+_GROWTH = 4
+
+
+class Budget:
+    """A time that runs out.
+
+    Args:
+        minutes: How long it is.
+        clock: Gives seconds.
+
+    Raises:
+        ValueError: If it is not above 0.
+    """
+
+    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        if not 0 < minutes < math.inf:
+            raise ValueError(
+                f"`minutes` must be above 0. Received: minutes={minutes}. Name how long the "
+                "search may take."
+            )
+        self._clock = clock
+        self._start = clock()
+        self.seconds = 60 * minutes
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._start
+
+    def left(self, share: float = 1.0) -> float:
+        """Seconds until a share of the time is over; 0 where it is."""
+        return max(0.0, self.seconds * share - self.elapsed)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Something to try, and what it costs.
+
+    Attributes:
+        backbone: Which backbone, by a name of its own.
+        image_size: Height and width, pixels.
+        seconds_per_image: What an image takes that has not been computed yet.
+        seconds_to_solve: What the solving of an image's row takes.
+        known: Images that have been computed already.
+    """
+
+    backbone: str
+    image_size: int
+    seconds_per_image: float
+    seconds_to_solve: float = 0.0
+    known: int = 0
+
+    def seconds(self, num_images: int) -> float:
+        """What it takes with so many images."""
+        missing = max(0, num_images - self.known)
+        return missing * self.seconds_per_image + num_images * self.seconds_to_solve
+
+
+@dataclass
+class Halved:
+    """What came of the trials.
+
+    Attributes:
+        losses: Of the trials that had all images.
+        dropped: Trials that were in the worse half of a round, with its images.
+        left_out: Trials that were not made or not finished, and why.
+    """
+
+    losses: dict[Trial, float] = field(default_factory=dict)
+    dropped: dict[Trial, int] = field(default_factory=dict)
+    left_out: dict[Trial, str] = field(default_factory=dict)
+
+
+def halve(
+    trials: Sequence[Trial],
+    num_images: int,
+    *,
+    fewest: int,
+    left: Callable[[], float],
+    score: Callable[[Trial, int], float | None],
+) -> Halved:
+    """Score trials on all images where the time is enough, else drop the worse half in rounds.
+
+    Where it is not, only the smallest size of each backbone starts, on as many
+    images as a third of the time allows; the better half goes on with four
+    times as many. Larger sizes of those that are left join at the end, the
+    best first. Nothing is started that would not fit.
+
+    Args:
+        trials: What there is to try.
+        num_images: All images.
+        fewest: Images that a round must have, where there are as many.
+        left: Gives the seconds that are left.
+        score: The loss of a trial on the first so many images; None where it failed.
+    """
+    found = Halved()
+    if sum(trial.seconds(num_images) for trial in trials) <= left():
+        found.losses = _scored(trials, num_images, found, left, score)
+        return found
+    smallest: dict[str, Trial] = {}
+    for trial in sorted(trials, key=lambda trial: trial.image_size):
+        smallest.setdefault(trial.backbone, trial)
+    going = sorted(smallest.values(), key=lambda trial: trial.seconds(num_images))
+    count = _first_count(going, num_images, min(fewest, num_images), left() * _FIRST_SHARE)
+    while True:
+        losses = _scored(going, count, found, left, score)
+        if count == num_images:
+            break
+        going = sorted(losses, key=lambda trial: losses[trial])
+        better = going[: math.ceil(len(going) / 2)]
+        found.dropped |= dict.fromkeys(going[len(better) :], count)
+        going, count = better, min(num_images, count * _GROWTH)
+    found.losses = losses
+    _with_larger_sizes(found, trials, set(smallest.values()), num_images, left, score)
+    return found
+
+
+def _first_count(trials: Sequence[Trial], num_images: int, fewest: int, seconds: float) -> int:
+    """The most images, of a half, a quarter and so on, that all trials can have in a time."""
+    count = num_images
+    while count > fewest and sum(trial.seconds(count) for trial in trials) > seconds:
+        count = max(fewest, count // 2)
+    return count
+
+
+def _scored(
+    trials: Sequence[Trial],
+    count: int,
+    found: Halved,
+    left: Callable[[], float],
+    score: Callable[[Trial, int], float | None],
+) -> dict[Trial, float]:
+    """The losses of those trials that fit into the time and do not fail."""
+    losses = {}
+    for trial in trials:
+        needed, available = trial.seconds(count), left()
+        if needed > available:
+            found.left_out[trial] = (
+                f"{count:,} images would take {needed:.0f} s, and {available:.0f} s were left"
+            )
+            continue
+        loss = score(trial, count)
+        if loss is not None:
+            losses[trial] = loss
+    return losses
+
+
+def _with_larger_sizes(
+    found: Halved,
+    trials: Sequence[Trial],
+    smallest: set[Trial],
+    num_images: int,
+    left: Callable[[], float],
+    score: Callable[[Trial, int], float | None],
+) -> None:
+    order = sorted(found.losses, key=lambda trial: found.losses[trial])
+    better = {trial.backbone: rank for rank, trial in enumerate(order[: -(-len(order) // 2)])}
+    larger = [trial for trial in trials if trial not in smallest]
+    for trial in larger:
+        if trial.backbone not in better:
+            found.left_out[trial] = "at a smaller size it was not in the better half"
+    joining = sorted(
+        (trial for trial in larger if trial.backbone in better),
+        key=lambda trial: (better[trial.backbone], trial.image_size),
+    )
+    found.losses |= _scored(joining, num_images, found, left, score)
