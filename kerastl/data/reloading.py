@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
-from kerastl.data.batches import image_loader
+from kerastl.data.batches import ImageDataset, image_loader
 from kerastl.data.loading import PARTS, ImageData, Part
 from kerastl.data.resizing import ImageSettings
 
@@ -28,7 +28,7 @@ def at_size(data: ImageData, image_size: int, resizing: Resizing | None = None) 
     settings = ImageSettings.checked(
         image_size, resize=old.resize, resizing=resizing, background=old.background
     )
-    datasets = {
+    datasets: dict[str, ImageDataset] = {
         part: data.dataset(part).resized(settings) for part in PARTS if data.sizes[part]
     }
     loaders = {

@@ -150,7 +150,9 @@ def cache_folder() -> Path:
     import platformdirs
 
     given = os.environ.get(FOLDER_VARIABLE)
-    base = Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("kerastl", False))
+    base = (
+        Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("kerastl", False))
+    )
     return base / "features"
 
 

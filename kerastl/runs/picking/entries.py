@@ -23,6 +23,9 @@ from kerastl.prefix.sources import numbered
 from kerastl.runs.picking.candidates import Candidate
 
 BATCH_SIZE = 32
+FAILURES = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
+"""What one candidate may raise without ending the search; anything else is a fault of kerastl."""
+
 _TIMED = 3
 # Worker processes that decode pay from this many batches on.
 _MANY_BATCHES = 8
@@ -163,14 +166,14 @@ class Entry:
         if self._kept is not None:
             self.milliseconds = float(self._kept.about[_MILLISECONDS])
             self.reading_seconds = float(self._kept.about[_READING])
-            self.width = next(reversed(self._rows(self._kept).blocks.values())).shape[1]
+            self.width = self._rows(self._kept).features.shape[1]
             return
         start = time.perf_counter()
         batch = next(iter(self._batches(0, min(BATCH_SIZE, len(self.order)), workers=False)))
         count = len(batch[1])
         self.reading_seconds = (time.perf_counter() - start) / count
         means = self._means(batch[2])  # the first call folds and warms up
-        self.width = next(reversed(means.values())).shape[1]
+        self.width = list(means.values())[-1].shape[1]
         times = [_seconds(lambda: self._means(batch[2])) for _ in range(_TIMED)]
         self.milliseconds = 1000 * min(times) / count
 
@@ -283,7 +286,10 @@ def parts_of(data: ImageData) -> tuple[Part, ...]:
 
 
 def _bytes_of(weight: Any) -> int:
-    return int(np.prod(weight.shape)) * np.dtype(keras.backend.standardize_dtype(weight.dtype)).itemsize
+    return (
+        int(np.prod(weight.shape))
+        * np.dtype(keras.backend.standardize_dtype(weight.dtype)).itemsize
+    )
 
 
 def _seconds(call: Callable[[], Any]) -> float:

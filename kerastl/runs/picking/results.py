@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+DEFAULT_MINUTES = 10.0
+DEFAULT_OUTPUT = "kerastl-pick"
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -128,7 +131,7 @@ class FineTuning:
 
     @property
     def gains(self) -> bool:
-        """Whether it is clearly better than the solved head: in loss, and not behind in accuracy."""
+        """Whether it is clearly below the solved head in loss, and not behind in accuracy."""
         better = self.estimate.loss < self.solved.loss and self.p_value < SIGNIFICANT
         return better and self.estimate.accuracy >= self.solved.accuracy
 
