@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 # A first round takes no more than this share of the time.
@@ -76,12 +76,14 @@ class Halved:
     """What came of the trials.
 
     Attributes:
-        losses: Of the trials that had all images.
+        losses: Of the trials of the last round.
+        num_images: Images of the last round: all, where there was time.
         dropped: Trials that were in the worse half of a round, with its images.
         left_out: Trials that were not made or not finished, and why.
     """
 
     losses: dict[Trial, float] = field(default_factory=dict)
+    num_images: int = 0
     dropped: dict[Trial, int] = field(default_factory=dict)
     left_out: dict[Trial, str] = field(default_factory=dict)
 
@@ -107,8 +109,11 @@ def halve(
         fewest: Images that a round must have, where there are as many.
         left: Gives the seconds that are left.
         score: The loss of a trial on the first so many images; None where it failed.
+
+    Returns:
+        The last round for which there was time, and what did not come to it.
     """
-    found = Halved()
+    found = Halved(num_images=num_images)
     if sum(trial.seconds(num_images) for trial in trials) <= left():
         found.losses = _scored(trials, num_images, found, left, score)
         return found
@@ -117,17 +122,26 @@ def halve(
         smallest.setdefault(trial.backbone, trial)
     going = sorted(smallest.values(), key=lambda trial: trial.seconds(num_images))
     count = _first_count(going, num_images, min(fewest, num_images), left() * _FIRST_SHARE)
-    while True:
-        losses = _scored(going, count, found, left, score)
-        if count == num_images:
+    found.losses, found.num_images = _scored(going, count, found, left, score), count
+    while found.losses and found.num_images < num_images:
+        better, worse = _halves(found.losses)
+        count = min(num_images, found.num_images * _GROWTH)
+        losses = _scored(better, count, found, left, score)
+        if not losses:  # no time: the round before was the last
+            for trial in better:
+                found.left_out.pop(trial, None)
             break
-        going = sorted(losses, key=lambda trial: losses[trial])
-        better = going[: math.ceil(len(going) / 2)]
-        found.dropped |= dict.fromkeys(going[len(better) :], count)
-        going, count = better, min(num_images, count * _GROWTH)
-    found.losses = losses
-    _with_larger_sizes(found, trials, set(smallest.values()), num_images, left, score)
+        found.dropped |= dict.fromkeys(worse, found.num_images)
+        found.losses, found.num_images = losses, count
+    _with_larger_sizes(found, trials, set(smallest.values()), left, score)
     return found
+
+
+def _halves(losses: Mapping[Trial, float]) -> tuple[list[Trial], list[Trial]]:
+    """The better half by loss, best first, and the worse."""
+    order = sorted(losses, key=lambda trial: losses[trial])
+    middle = math.ceil(len(order) / 2)
+    return order[:middle], order[middle:]
 
 
 def _first_count(trials: Sequence[Trial], num_images: int, fewest: int, seconds: float) -> int:
@@ -164,12 +178,10 @@ def _with_larger_sizes(
     found: Halved,
     trials: Sequence[Trial],
     smallest: set[Trial],
-    num_images: int,
     left: Callable[[], float],
     score: Callable[[Trial, int], float | None],
 ) -> None:
-    order = sorted(found.losses, key=lambda trial: found.losses[trial])
-    better = {trial.backbone: rank for rank, trial in enumerate(order[: -(-len(order) // 2)])}
+    better = {trial.backbone: rank for rank, trial in enumerate(_halves(found.losses)[0])}
     larger = [trial for trial in trials if trial not in smallest]
     for trial in larger:
         if trial.backbone not in better:
@@ -178,4 +190,4 @@ def _with_larger_sizes(
         (trial for trial in larger if trial.backbone in better),
         key=lambda trial: (better[trial.backbone], trial.image_size),
     )
-    found.losses |= _scored(joining, num_images, found, left, score)
+    found.losses |= _scored(joining, found.num_images, found, left, score)

@@ -94,6 +94,7 @@ class Scoring:
             found.losses, key=lambda each: (-self._judged[each].correct.mean(), found.losses[each])
         )
         best = self._judged[rank[0]]
+        count = found.num_images
         scored = [self._of(trial, count, best, is_best=trial == rank[0]) for trial in rank]
         return scored + [self._of(trial, n, None) for trial, n in found.dropped.items()]
 
@@ -102,7 +103,7 @@ class Scoring:
         for each in [chosen, *(one for one in scored if one.scores.standing == BEST)]:
             if each.scores.blocks:
                 continue
-            rows = each.entry.rows(len(self._order))
+            rows = each.entry.rows(each.scores.num_images)
             widths = [features.shape[1] for features in rows.blocks.values()]
             needed = sum(self._seconds_to_solve(width) for width in widths) * len(rows.labels)
             if needed > left():

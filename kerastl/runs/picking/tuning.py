@@ -94,5 +94,6 @@ class TuningRounds:
 
 
 def _least_seconds(each: Scored) -> float:
-    """What a solve and the fewest steps take at least: inference alone."""
-    return FEWEST_STEPS * BATCH_SIZE * each.entry.seconds_per_image
+    """What the features that are missing and the fewest steps take at least: inference alone."""
+    missing = max(0, len(each.entry.order) - each.entry.known)
+    return (missing + FEWEST_STEPS * BATCH_SIZE) * each.entry.seconds_per_image
