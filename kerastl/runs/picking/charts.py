@@ -86,7 +86,8 @@ def blocks_chart(candidates: Sequence[CandidateScore], *, name: str) -> str | No
             losses = [block.estimate.loss for block in each.blocks]
             lowest = losses.index(min(losses))
             colours = [FIRST if number == lowest else SECOND for number in range(len(losses))]
-            axes.barh(range(len(names)), losses, color=colours, alpha=0.75, height=0.7)
+            axes.barh(range(len(names)), losses, color=colours, height=0.7)
+            axes.grid(visible=False, axis="y")
             axes.set_yticks(range(len(names)), names)
             axes.invert_yaxis()
             axes.set(xlabel="log-loss out of fold")

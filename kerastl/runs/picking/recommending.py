@@ -137,7 +137,7 @@ def _by_blocks(scores: CandidateScore, useful: str | None) -> str:
     if useful is None:
         return (
             "No earlier block gives features with a clearly lower log-loss than the last (lowest "
-            f"ratio {ratio:.2f}), so the backbone suits these images as it is."
+            f"ratio {ratio:.2f}), so its last features serve these images best."
         )
     return (
         f"The features behind {useful} have {ratio:.2f} of the log-loss of those behind the last "

@@ -81,7 +81,7 @@ class TuningRounds:
                 reason = f"{FEWEST_STEPS} steps would take {needed:.0f} s, {left():.0f} s were left"
                 self._leave_out(each, what, reason)
                 continue
-            self._say(f"{each.entry.label}: {steps} steps, {what}")
+            self._say(f"{each.entry.label}: about {steps} steps, {what}")
             tuned = start.tune(strategy, depth, steps, left=left())
             self.done.append(tuned)
             self._say(

@@ -122,7 +122,7 @@ def candidate_cells(each: CandidateScore) -> tuple[str, ...]:
         f"{100 * found.accuracy:.1f} %",
         f"{100 * found.low:.1f} - {100 * found.high:.1f}",
         f"{found.loss:.3f}",
-        f"{each.milliseconds:.2g}" if each.milliseconds < 10 else f"{each.milliseconds:.0f}",
+        f"{each.milliseconds:.2f}" if each.milliseconds < 10 else f"{each.milliseconds:.0f}",
         f"{each.num_parameters / 1e6:.1f} M",
         f"{each.num_bytes / 1e6:.1f} MB",
         each.standing + dropped,
