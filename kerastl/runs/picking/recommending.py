@@ -85,7 +85,6 @@ def recommend(
         reasons.append("There was no time to fine-tune, so this goes by the blocks alone.")
     else:
         reasons.append("Nothing was fine-tuned; a head that is solved costs least.")
-    command = _command(scores, strategy, freeze_through, options)
     return Recommendation(
         scores.spec,
         scores.weights,
@@ -93,7 +92,7 @@ def recommend(
         strategy,
         freeze_through,
         reasons,
-        command,
+        command(scores, strategy, freeze_through, options),
     )
 
 
@@ -157,9 +156,17 @@ def _tuned_words(tuned: FineTuning) -> str:
     )
 
 
-def _command(
+def command(
     scores: CandidateScore, strategy: str, freeze_through: str | None, options: RunOptions
 ) -> str:
+    """The command of a run with a candidate, as a shell takes it.
+
+    Args:
+        scores: The candidate.
+        strategy: "feature-extraction", "partial" or "full".
+        freeze_through: The last frozen block of "partial".
+        options: What the run has in common with this search.
+    """
     # Arrays have no spec; the reader has to say where the images are.
     words = ["kerastl", "run", "--data", options.data if options.data != _ARRAYS else "DATA"]
     words += ["--backbone", scores.spec]
