@@ -176,6 +176,32 @@ def test_rows_of_random_weights_are_not_kept(order, cache):
     assert not cache.exists()
 
 
+def test_features_that_were_let_go_come_back_from_disk_or_are_computed_again(
+    order, monkeypatch, cache
+):
+    found = entry(order, files=FeatureFiles())
+    first = found.rows(144).features
+    found.release()
+    calls = counted(monkeypatch)
+    np.testing.assert_array_equal(found.rows(144).features, first)
+    assert not calls
+    found.release()
+    FeatureFiles().clear()
+    np.testing.assert_allclose(found.rows(144).features, first, rtol=1e-5)
+    assert sum(calls) == 144
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_ends_nothing(arrays, monkeypatch):
+    def full(self, key, kept):
+        raise OSError(28, "No space left", "there")
+
+    monkeypatch.setattr(FeatureFiles, "put", full)
+    said = []
+    found = quick(arrays, [PLAIN], echo=said.append)
+    assert found.candidates[0].num_images == 144
+    assert any("not kept on disk: No space left" in line for line in said)
+
+
 # The estimates
 
 

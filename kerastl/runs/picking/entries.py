@@ -15,6 +15,7 @@ from kerastl.backbones import registry
 from kerastl.blocks.batch_norm import FROZEN
 from kerastl.data.loading import ImageData, Part
 from kerastl.data.reloading import at_size, some_images
+from kerastl.errors import sentence
 from kerastl.model.classifier import ImageClassifier
 from kerastl.prefix.block_means import block_means
 from kerastl.prefix.feature_files import FeatureFiles, KeptFeatures
@@ -112,6 +113,8 @@ class Entry:
         num_parameters: Of the classifier, likewise.
         num_bytes: Of its weights in a file, likewise.
         width: Features that enter the head, likewise.
+        known: Images of the order, from its start, whose features are there.
+        not_kept: Why features are not on disk, in one line; empty where they are.
 
     Raises:
         WeightsError: If the weights cannot be had.
@@ -125,6 +128,8 @@ class Entry:
         self.order = order
         self._files = None if candidate.weights.lower() == "none" else files
         self._kept: KeptFeatures | None = None
+        self._is_on_disk = False
+        self.known, self.not_kept = 0, ""
         self.model: Any = self._build()
         self.data = at_size(order.data, image_size, self.model.resizing)
         self._key = self._key_of_rows()
@@ -139,19 +144,16 @@ class Entry:
         return f"{self.candidate.spec} at {self.image_size}"
 
     @property
-    def known(self) -> int:
-        """Images of the order, from its start, whose features are there."""
-        return 0 if self._kept is None else int(self._kept.about[_ASKED])
-
-    @property
     def seconds_per_image(self) -> float:
         """What an image takes that is not known: reading it, and the backbone."""
         return self.reading_seconds + self.milliseconds / 1000
 
     def release(self) -> None:
-        """Let the model go until it is needed again."""
+        """Let the model go, and features that are on disk, until they are needed again."""
         self.model = None
         self.__dict__.pop("_means", None)
+        if self._is_on_disk:
+            self._kept = None
 
     def opened(self) -> Any:
         """The model, built anew where it was released."""
@@ -161,8 +163,7 @@ class Entry:
 
     def measure(self) -> None:
         """Find what an image costs: from the file of an earlier time, else from a first batch."""
-        if self._files is not None:
-            self._kept = self._files.get(self._key)
+        self._read_kept()
         if self._kept is not None:
             self.milliseconds = float(self._kept.about[_MILLISECONDS])
             self.reading_seconds = float(self._kept.about[_READING])
@@ -178,16 +179,20 @@ class Entry:
         self.milliseconds = 1000 * min(times) / count
 
     def rows(self, count: int) -> BlockRows:
-        """The features of the first so many images, computed where they are not known.
-
-        Raises:
-            OSError: If the cache folder cannot be written; the features are kept in memory.
-        """
-        if self.known < count:
+        """The features of the first so many images, computed where they are not known."""
+        self._read_kept()
+        if self._kept is None or self.known < count:
             self._compute(self.known, count)
         if self._kept is None:
             raise ValueError(f"`count` must be 1 or more. Received: count={count}.")
         return self._rows(self._kept).first(count)
+
+    def _read_kept(self) -> None:
+        """Read what is on disk, where nothing is in memory; another process may have removed it."""
+        if self._kept is None and self._files is not None:
+            self._kept = self._files.get(self._key)
+            self._is_on_disk = self._kept is not None
+        self.known = 0 if self._kept is None else int(self._kept.about[_ASKED])
 
     def _compute(self, start: int, stop: int) -> None:
         columns: dict[str, list[np.ndarray]] = {_POSITIONS: [], _LABELS: []}
@@ -215,8 +220,15 @@ class Entry:
             "blocks": list(self.opened().block_names[:-1]),
         }
         self._kept = KeptFeatures({name: rows[order] for name, rows in arrays.items()}, about)
-        if self._files is not None:
-            self._files.put(self._key, self._kept)
+        self.known = stop
+        self._is_on_disk = False
+        if self._files is None:
+            return
+        try:
+            self._is_on_disk = self._files.put(self._key, self._kept)
+            self.not_kept = "" if self._is_on_disk else "they alone are above the limit"
+        except OSError as error:  # a full disk: this search has them in memory
+            self.not_kept = sentence(error)
 
     def _rows(self, kept: KeptFeatures) -> BlockRows:
         blocks = {name: kept.arrays[_BLOCK + name] for name in kept.about["blocks"]}

@@ -11,7 +11,7 @@ from kerastl.data.resizing import ResizeMode
 from kerastl.errors import sentence
 from kerastl.prefix.feature_files import FeatureFiles
 from kerastl.runs.picking import recommending
-from kerastl.runs.picking.candidates import Candidate, choose
+from kerastl.runs.picking.candidates import CURATED, CURATED_NAME, Candidate, choose
 from kerastl.runs.picking.entries import BATCH_SIZE, FAILURES, Entry, ImageOrder
 from kerastl.runs.picking.halving import Budget
 from kerastl.runs.picking.recommending import RunOptions
@@ -23,6 +23,7 @@ from kerastl.solving.folds import DEFAULT_FOLDS
 # Shares of the time by which candidates are opened, scored and looked at by block.
 _OPENED, _SCORED, _BY_BLOCK = 0.2, 0.6, 0.75
 _SMALLEST_SIZE = 32
+_FEW = 3
 _USUAL_SIZE = 224
 # Models stay open between measuring and computing up to so many bytes together.
 _MOST_OPEN = 2**30
@@ -94,6 +95,10 @@ def pick(
     )
     order = ImageOrder.of(loaded, seed=seed)
     say(f"{len(candidates)} backbones, {len(order):,} images of {loaded.num_classes} classes")
+    if not backbones and len(candidates) < _FEW:
+        say(f"--backbones {CURATED_NAME} tries these too, and downloads their weights:")
+        for each in CURATED:
+            say(f"  {each.size:<6}  {each.spec}: {each.reason}")
     sizes = tuple(image_sizes) or suggested
     entries = _opened(candidates, sizes, order, budget, left_out, say)
     scoring = Scoring(order, entries, left_out, say)

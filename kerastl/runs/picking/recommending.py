@@ -62,6 +62,12 @@ def recommend(
     """
     best = next(each for each in scored if each.scores.standing == BEST)
     reasons = [_why_this(chosen.scores, best.scores)]
+    total = len(best.entry.order)
+    if best.scores.num_images < total:
+        reasons.append(
+            f"This is of {best.scores.num_images:,} of {total:,} images, for which there was time; "
+            "with more --minutes fewer candidates would be within the noise."
+        )
     if chosen is not best:
         switch = _why_the_best_after_all(chosen, best, tuned)
         if switch is not None:
@@ -136,7 +142,7 @@ def _by_blocks(scores: CandidateScore, useful: str | None) -> str:
     if useful is None:
         return (
             "No earlier block gives features with a clearly lower log-loss than the last (lowest "
-            f"ratio {ratio:.2f}), so its last features serve these images best."
+            f"ratio {ratio:.2f}), so its last features serve these images about as well as any."
         )
     return (
         f"The features behind {useful} have {ratio:.2f} of the log-loss of those behind the last "

@@ -137,6 +137,8 @@ class Scoring:
         finally:
             entry.release()
         self._judged[trial] = judged
+        if entry.not_kept:
+            self._say(f"{entry.label}: features are not kept on disk: {entry.not_kept}")
         found = judged.estimate
         self._say(
             f"{entry.label}: {100 * found.accuracy:.1f} % of {count:,} images out of fold, "
