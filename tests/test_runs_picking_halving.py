@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerastl.runs.picking.halving import Budget, Trial, halve
+from kerastl.runs.picking.halving import Budget, Trial, Work, halve
 
 
 class Time:
@@ -15,25 +15,31 @@ class Time:
         return self.now
 
 
-def halved(trials, num_images, seconds, losses, *, fewest=50, slower=1.0, failing=()):
-    """What came of it, what was scored on how many images, and the time it took."""
+def halved(trials, num_images, seconds, losses, *, slower=1.0, failing=(), known=None):
+    """What came of it, what was scored on how many images, and the time it took.
+
+    Args:
+        trials: What there is to try -> what an image of it takes, seconds.
+    """
     clock, made = Time(), []
-    known = {}
+    known = dict(known or {})
     budget = Budget(seconds / 60, clock)
 
+    def cost(trial, count):
+        return max(0, count - known.get(trial, 0)) * trials[trial]
+
     def score(trial, count):
-        missing = max(0, count - known.get(trial, trial.known))
-        clock.now += slower * missing * trial.seconds_per_image
+        clock.now += slower * cost(trial, count)
         known[trial] = count
         made.append((trial, count))
         return None if trial in failing else losses[trial]
 
-    found = halve(trials, num_images, fewest=fewest, left=budget.left, score=score)
+    found = halve(list(trials), num_images, Work(cost, score, budget.left), fewest=50)
     return found, made, clock.now
 
 
 def four(cost=0.01):
-    return [Trial(name, size, cost * size / 32) for name in "abcd" for size in (32, 64)]
+    return {Trial(name, size): cost * size / 32 for name in "abcd" for size in (32, 64)}
 
 
 def by_name(trials):
@@ -61,19 +67,19 @@ def test_few_images_of_the_small_size_come_first_and_the_worse_half_goes():
     assert found.num_images == 1000
     assert took <= 60
     # The better of the two at 64 pixels, which the rest of the time is enough for.
-    assert made[-1] == (trials[1], 1000)
+    assert made[-1] == (Trial("a", 64), 1000)
 
 
 def test_nothing_is_started_that_would_not_fit():
-    cheap, dear = Trial("a", 32, 0.01), Trial("b", 32, 1.0)
-    found, made, took = halved([cheap, dear], 1000, 30, {cheap: 1.0, dear: 0.1})
+    cheap, dear = Trial("a", 32), Trial("b", 32)
+    found, made, took = halved({cheap: 0.01, dear: 1.0}, 1000, 30, {cheap: 1.0, dear: 0.1})
     assert {trial for trial, _ in made} == {cheap}
     assert took <= 30
     assert "would take 50 s" in found.left_out[dear]
 
 
 def test_where_images_take_longer_than_measured_the_last_round_counts():
-    trials = [Trial(name, 32, 0.01) for name in "abcd"]
+    trials = {Trial(name, 32): 0.01 for name in "abcd"}
     found, made, _ = halved(trials, 1000, 30, by_name(trials), slower=2.5)
     assert {count for _, count in made} == {250}
     assert found.num_images == 250
@@ -83,13 +89,14 @@ def test_where_images_take_longer_than_measured_the_last_round_counts():
 
 def test_one_that_fails_does_not_end_the_others():
     trials = four()
-    found, _, _ = halved(trials, 1000, 1000, by_name(trials), failing=trials[:1])
-    assert set(found.losses) == set(trials[1:])
+    found, _, _ = halved(trials, 1000, 1000, by_name(trials), failing=list(trials)[:1])
+    assert set(found.losses) == set(list(trials)[1:])
 
 
 def test_what_is_known_already_costs_nothing():
-    trials = [Trial("a", 32, 100.0, known=1000), Trial("b", 32, 0.001)]
-    found, _, _ = halved(trials, 1000, 5, by_name(trials))
+    first, second = Trial("a", 32), Trial("b", 32)
+    trials = {first: 100.0, second: 0.001}
+    found, _, _ = halved(trials, 1000, 5, by_name(trials), known={first: 1000})
     assert set(found.losses) == set(trials)
 
 

@@ -49,26 +49,34 @@ class Budget:
 
 @dataclass(frozen=True)
 class Trial:
-    """Something to try, and what it costs.
+    """Something to try.
 
     Attributes:
         backbone: Which backbone, by a name of its own.
         image_size: Height and width, pixels.
-        seconds_per_image: What an image takes that has not been computed yet.
-        seconds_to_solve: What the solving of an image's row takes.
-        known: Images that have been computed already.
     """
 
     backbone: str
     image_size: int
-    seconds_per_image: float
-    seconds_to_solve: float = 0.0
-    known: int = 0
 
-    def seconds(self, num_images: int) -> float:
-        """What it takes with so many images."""
-        missing = max(0, num_images - self.known)
-        return missing * self.seconds_per_image + num_images * self.seconds_to_solve
+
+@dataclass(frozen=True)
+class Work:
+    """How trials are done, and what they cost.
+
+    Attributes:
+        cost: Seconds that a trial takes on the first so many images, by what is known by now.
+        score: The loss of a trial on them; None where it failed.
+        left: Gives the seconds that are left.
+    """
+
+    cost: Callable[[Trial, int], float]
+    score: Callable[[Trial, int], float | None]
+    left: Callable[[], float]
+
+    def total(self, trials: Sequence[Trial], num_images: int) -> float:
+        """Seconds that some trials take together."""
+        return sum(self.cost(trial, num_images) for trial in trials)
 
 
 @dataclass
@@ -88,14 +96,7 @@ class Halved:
     left_out: dict[Trial, str] = field(default_factory=dict)
 
 
-def halve(
-    trials: Sequence[Trial],
-    num_images: int,
-    *,
-    fewest: int,
-    left: Callable[[], float],
-    score: Callable[[Trial, int], float | None],
-) -> Halved:
+def halve(trials: Sequence[Trial], num_images: int, work: Work, *, fewest: int) -> Halved:
     """Score trials on all images where the time is enough, else drop the worse half in rounds.
 
     Where it is not, only the smallest size of each backbone starts, on as many
@@ -106,34 +107,33 @@ def halve(
     Args:
         trials: What there is to try.
         num_images: All images.
+        work: How they are done, and what they cost.
         fewest: Images that a round must have, where there are as many.
-        left: Gives the seconds that are left.
-        score: The loss of a trial on the first so many images; None where it failed.
 
     Returns:
         The last round for which there was time, and what did not come to it.
     """
     found = Halved(num_images=num_images)
-    if sum(trial.seconds(num_images) for trial in trials) <= left():
-        found.losses = _scored(trials, num_images, found, left, score)
+    if work.total(trials, num_images) <= work.left():
+        found.losses = _scored(trials, num_images, found, work)
         return found
     smallest: dict[str, Trial] = {}
     for trial in sorted(trials, key=lambda trial: trial.image_size):
         smallest.setdefault(trial.backbone, trial)
-    going = sorted(smallest.values(), key=lambda trial: trial.seconds(num_images))
-    count = _first_count(going, num_images, min(fewest, num_images), left() * _FIRST_SHARE)
-    found.losses, found.num_images = _scored(going, count, found, left, score), count
+    going = sorted(smallest.values(), key=lambda trial: work.cost(trial, num_images))
+    count = _first_count(going, num_images, min(fewest, num_images), work)
+    found.losses, found.num_images = _scored(going, count, found, work), count
     while found.losses and found.num_images < num_images:
         better, worse = _halves(found.losses)
         count = min(num_images, found.num_images * _GROWTH)
-        losses = _scored(better, count, found, left, score)
+        losses = _scored(better, count, found, work)
         if not losses:  # no time: the round before was the last
             for trial in better:
                 found.left_out.pop(trial, None)
             break
         found.dropped |= dict.fromkeys(worse, found.num_images)
         found.losses, found.num_images = losses, count
-    _with_larger_sizes(found, trials, set(smallest.values()), left, score)
+    _with_larger_sizes(found, trials, set(smallest.values()), work)
     return found
 
 
@@ -144,10 +144,10 @@ def _halves(losses: Mapping[Trial, float]) -> tuple[list[Trial], list[Trial]]:
     return order[:middle], order[middle:]
 
 
-def _first_count(trials: Sequence[Trial], num_images: int, fewest: int, seconds: float) -> int:
-    """The most images, of a half, a quarter and so on, that all trials can have in a time."""
-    count = num_images
-    while count > fewest and sum(trial.seconds(count) for trial in trials) > seconds:
+def _first_count(trials: Sequence[Trial], num_images: int, fewest: int, work: Work) -> int:
+    """The most images, of a half, a quarter and so on, that all trials can have at first."""
+    count, seconds = num_images, work.left() * _FIRST_SHARE
+    while count > fewest and work.total(trials, count) > seconds:
         count = max(fewest, count // 2)
     return count
 
@@ -156,19 +156,18 @@ def _scored(
     trials: Sequence[Trial],
     count: int,
     found: Halved,
-    left: Callable[[], float],
-    score: Callable[[Trial, int], float | None],
+    work: Work,
 ) -> dict[Trial, float]:
     """The losses of those trials that fit into the time and do not fail."""
     losses = {}
     for trial in trials:
-        needed, available = trial.seconds(count), left()
+        needed, available = work.cost(trial, count), work.left()
         if needed > available:
             found.left_out[trial] = (
                 f"{count:,} images would take {needed:.0f} s, and {available:.0f} s were left"
             )
             continue
-        loss = score(trial, count)
+        loss = work.score(trial, count)
         if loss is not None:
             losses[trial] = loss
     return losses
@@ -178,8 +177,7 @@ def _with_larger_sizes(
     found: Halved,
     trials: Sequence[Trial],
     smallest: set[Trial],
-    left: Callable[[], float],
-    score: Callable[[Trial, int], float | None],
+    work: Work,
 ) -> None:
     better = {trial.backbone: rank for rank, trial in enumerate(_halves(found.losses)[0])}
     larger = [trial for trial in trials if trial not in smallest]
@@ -190,4 +188,4 @@ def _with_larger_sizes(
         (trial for trial in larger if trial.backbone in better),
         key=lambda trial: (better[trial.backbone], trial.image_size),
     )
-    found.losses |= _scored(joining, found.num_images, found, left, score)
+    found.losses |= _scored(joining, found.num_images, found, work)

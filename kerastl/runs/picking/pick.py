@@ -94,7 +94,7 @@ def pick(
         progress=echo is not None,
     )
     order = ImageOrder.of(loaded, seed=seed)
-    say(f"{len(candidates)} backbones, {len(order):,} images of {loaded.num_classes} classes")
+    say(f"Backbones: {len(candidates)}; {len(order):,} images of {loaded.num_classes} classes")
     if not backbones and len(candidates) < _FEW:
         say(f"--backbones {CURATED_NAME} tries these too, and downloads their weights:")
         for each in CURATED:
@@ -136,7 +136,7 @@ def _opened(
     for candidate in candidates:
         for size in _sizes_of(candidate, sizes):
             if entries and not budget.left(_OPENED):
-                reason = f"opening the others took {budget.elapsed:.0f} s; give more --minutes"
+                reason = f"opening the others took {budget.elapsed:.1f} s; give more --minutes"
                 left_out.append(LeftOut(candidate.spec, f"{size} pixels", reason))
                 continue
             try:

@@ -12,7 +12,7 @@ import numpy as np
 from kerastl.errors import sentence
 from kerastl.runs.picking.entries import FAILURES, Entry, ImageOrder
 from kerastl.runs.picking.estimates import Judged, accuracy_p_value, common_folds, held_out
-from kerastl.runs.picking.halving import Trial, halve
+from kerastl.runs.picking.halving import Trial, Work, halve
 from kerastl.runs.picking.results import (
     BEST,
     DROPPED,
@@ -78,7 +78,8 @@ class Scoring:
         """
         count = len(self._order)
         fewest = max(FEWEST_IMAGES, FEWEST_PER_CLASS * self._order.data.num_classes)
-        found = halve(list(self._entries), count, fewest=fewest, left=left, score=self._score)
+        work = Work(self._cost, self._score, left)
+        found = halve(list(self._entries), count, work, fewest=fewest)
         for trial, reason in found.left_out.items():
             size = f"{trial.image_size} pixels"
             self._left_out.append(LeftOut(self._entries[trial].candidate.spec, size, reason))
@@ -160,13 +161,13 @@ class Scoring:
         return self._rate * self._order.data.num_classes * (width + _OWN_COST)
 
     def _trial(self, entry: Entry) -> Trial:
-        return Trial(
-            f"{entry.candidate.spec} {entry.candidate.weights}",
-            entry.image_size,
-            entry.seconds_per_image,
-            self._seconds_to_solve(entry.width),
-            entry.known,
-        )
+        return Trial(f"{entry.candidate.spec} {entry.candidate.weights}", entry.image_size)
+
+    def _cost(self, trial: Trial, count: int) -> float:
+        entry = self._entries[trial]
+        missing = max(0, count - entry.known)
+        solving = count * self._seconds_to_solve(entry.width)
+        return missing * entry.seconds_per_image + solving
 
     def _of(
         self, trial: Trial, count: int, best: Judged | None, *, is_best: bool = False
