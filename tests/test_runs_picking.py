@@ -15,7 +15,7 @@ from small_models import tiny_resnet
 import kerastl
 from kerastl.backbones.registry import list_backbones
 from kerastl.commands import main
-from kerastl.prefix.feature_files import FeatureFiles
+from kerastl.prefix.feature_files import FeatureFiles, KeptFeatures
 from kerastl.runs.picking import (
     candidates,
     entries,
@@ -27,7 +27,14 @@ from kerastl.runs.picking import (
 from kerastl.runs.picking.candidates import Candidate
 from kerastl.runs.picking.depth import deepest_useful, depths_to_try
 from kerastl.runs.picking.entries import Entry, ImageOrder
-from kerastl.runs.picking.results import BEST, DROPPED, WITHIN_NOISE, BlockScore, Estimate
+from kerastl.runs.picking.results import (
+    BEST,
+    DROPPED,
+    WITHIN_NOISE,
+    BlockScore,
+    CandidateScore,
+    Estimate,
+)
 from kerastl.solving.heads import solve
 from kerastl.solving.rows import Rows
 
@@ -64,6 +71,12 @@ def few_steps(monkeypatch):
     """Fine-tunings of a few steps, where their number does not matter."""
     monkeypatch.setattr(fine_tuning, "MOST_STEPS", 5)
     monkeypatch.setattr(fine_tuning, "FEWEST_STEPS", 4)
+
+
+@pytest.fixture
+def no_tuning(monkeypatch):
+    """No time to fine-tune."""
+    monkeypatch.setattr("kerastl.runs.picking.tuning.choose_steps", lambda *a, **k: 0)
 
 
 @pytest.fixture(scope="module")
@@ -191,15 +204,16 @@ def test_features_that_were_let_go_come_back_from_disk_or_are_computed_again(
     assert sum(calls) == 144
 
 
-def test_a_cache_that_cannot_be_written_is_said_and_ends_nothing(arrays, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_said_and_ends_nothing(order, monkeypatch):
     def full(self, key, kept):
         raise OSError(28, "No space left", "there")
 
     monkeypatch.setattr(FeatureFiles, "put", full)
-    said = []
-    found = quick(arrays, [PLAIN], echo=said.append)
-    assert found.candidates[0].num_images == 144
-    assert any("not kept on disk: No space left" in line for line in said)
+    found = entry(order, files=FeatureFiles())
+    assert len(found.rows(144).features) == 144
+    assert found.not_kept == "No space left: there"
+    found.release()
+    assert len(found.rows(144).features) == 144
 
 
 # The estimates
@@ -332,6 +346,7 @@ def test_what_is_found_has_every_candidate_and_a_command(arrays):
     assert found.seconds < 60 * found.minutes * 1.5
 
 
+@pytest.mark.usefixtures("no_tuning")
 def test_asking_the_whole_again_computes_no_features(arrays, monkeypatch, cache):
     first = quick(arrays)
     assert len(list(cache.iterdir())) == 2
@@ -343,6 +358,7 @@ def test_asking_the_whole_again_computes_no_features(arrays, monkeypatch, cache)
     ]
 
 
+@pytest.mark.usefixtures("no_tuning")
 def test_a_candidate_that_fails_is_a_line_with_its_reason(arrays):
     found = quick(arrays, [PLAIN, "module:test_runs_picking:broken"])
     assert [each.spec for each in found.candidates] == [PLAIN]
@@ -360,8 +376,8 @@ def test_a_time_that_is_enough_for_nothing_is_an_error_that_says_so(arrays):
         quick(arrays, minutes=1e-5)
 
 
-def test_without_time_to_fine_tune_the_reasons_say_so(arrays, monkeypatch):
-    monkeypatch.setattr("kerastl.runs.picking.tuning.choose_steps", lambda *a, **k: 0)
+@pytest.mark.usefixtures("no_tuning")
+def test_without_time_to_fine_tune_the_reasons_say_so(arrays):
     found = quick(arrays, [PLAIN])
     assert not found.fine_tunings
     assert any(" steps would take" in each.reason for each in found.left_out)
@@ -391,14 +407,16 @@ def test_the_command_writes_a_page_and_ends_with_what_to_go_on_with(pictures, tm
     again = pick_command(pictures, tmp_path / "out")
     assert again.exit_code == 1
     assert "`output` must not hold another search" in again.stderr
-    assert pick_command(pictures, tmp_path / "out", "--overwrite").exit_code == 0
+    writing.check_output(tmp_path / "out", overwrite=True)
 
 
-def test_the_command_it_prints_is_one_that_run_takes(arrays):
-    found = quick(arrays, [PLAIN])
+def test_the_command_it_prints_is_one_that_run_takes():
+    scores = CandidateScore(
+        PLAIN, "default", 32, 10, Estimate(1, 1, 1, 0), 1.0, 10, 40, standing=BEST, p_value=1.0
+    )
     for strategy, through in (("partial", "layer2"), ("full", None), ("feature-extraction", None)):
         options = recommending.RunOptions("digits", "pad", skip_broken=True, seed=3)
-        command = recommending.command(found.candidates[0], strategy, through, options)
+        command = recommending.command(scores, strategy, through, options)
         arguments = [*command.split()[1:], "--schedule", "constant"]
         arguments[0] = "plan"
         done = CliRunner().invoke(main, arguments)
@@ -407,8 +425,8 @@ def test_the_command_it_prints_is_one_that_run_takes(arrays):
         assert ("0.0003" in rates[0]) == (strategy != "feature-extraction")
 
 
-def test_cache_says_what_is_kept_and_clears_it(arrays, cache):
-    quick(arrays, [PLAIN])
+def test_cache_says_what_is_kept_and_clears_it(cache):
+    FeatureFiles().put(("key",), KeptFeatures({"features": np.zeros((3, 4))}))
     shown = CliRunner().invoke(main, ["cache"]).stdout
     assert str(cache) in shown
     assert "entries  1\n" in shown
