@@ -9,6 +9,7 @@ from kerastl.runs.picking.results import BEST, WITHIN_NOISE, CandidateScore, Rec
 from kerastl.runs.report.drawing import FIRST, INK, SECOND, drawn
 
 _ROOM = 1.25
+_LONGEST_NAME = 20
 
 
 def speed_chart(
@@ -91,7 +92,7 @@ def blocks_chart(candidates: Sequence[CandidateScore], *, name: str) -> str | No
             axes.set_yticks(range(len(names)), names)
             axes.invert_yaxis()
             axes.set(xlabel="log-loss out of fold")
-            axes.set_title(each.label.partition(":")[2], fontsize=9)
+            axes.set_title(_short(each), fontsize=9)
 
     says = "; ".join(
         f"{each.label}: the log-loss is lowest behind "
@@ -100,6 +101,13 @@ def blocks_chart(candidates: Sequence[CandidateScore], *, name: str) -> str | No
     )
     most = max(len(each.blocks) for each in shown)
     return drawn(draw, name=name, says=f"{says}.", height=0.9 + 0.2 * most)
+
+
+def _short(candidate: CandidateScore) -> str:
+    """Name and size, no wider than a picture of two has room for."""
+    name = candidate.spec.partition(":")[2]
+    name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return f"{name} at {candidate.image_size}"
 
 
 def is_chosen(candidate: CandidateScore, recommendation: Recommendation) -> bool:
