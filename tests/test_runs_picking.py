@@ -34,6 +34,7 @@ from kerastl.runs.picking.results import (
     BlockScore,
     CandidateScore,
     Estimate,
+    FineTuning,
 )
 from kerastl.solving.heads import solve
 from kerastl.solving.rows import Rows
@@ -275,6 +276,30 @@ def test_a_middle_block_counts_where_its_loss_is_clearly_lower():
     assert deepest_useful(near) is None
     assert depths_to_try(names, far) == ["block3", "block2"]
     assert depths_to_try(names, near) == depths_to_try(names, []) == ["block2"]
+
+
+def tuned(loss, accuracy, p_value, strategy="full", through=None):
+    solved = Estimate(0.9, 0.8, 1.0, 0.4)
+    mine = Estimate(accuracy, 0.8, 1.0, loss)
+    return FineTuning(PLAIN, 32, strategy, through, 60, 60, mine, solved, p_value, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("tunings", "useful", "expected"),
+    [
+        ([tuned(0.3, 0.92, 0.01)], None, ("full", None)),
+        ([tuned(0.3, 0.92, 0.01), tuned(0.2, 0.95, 0.01, "partial", "b")], None, ("partial", "b")),
+        ([tuned(0.3, 0.92, 0.01), tuned(0.2, 0.95, 0.2, "partial", "b")], "b", ("full", None)),
+        ([tuned(0.3, 0.92, 0.2)], None, ("feature-extraction", None)),
+        ([tuned(0.3, 0.92, 0.2)], "b", ("full", None)),
+        ([tuned(0.3, 0.85, 0.01)], "b", ("feature-extraction", None)),
+        ([tuned(0.5, 0.95, 0.01)], "b", ("feature-extraction", None)),
+        ([], "b", ("partial", "b")),
+        ([], None, ("feature-extraction", None)),
+    ],
+)
+def test_fine_tunings_decide_and_where_they_are_not_clear_the_blocks(tunings, useful, expected):
+    assert recommending.how_deep(tunings, useful)[:2] == expected
 
 
 # Candidates

@@ -77,20 +77,8 @@ def recommend(
     if len(scores.blocks) > 1:
         reasons.append(_by_blocks(scores, useful))
     of_chosen = [each.scores for each in tuned if each.entry is chosen.entry]
-    gaining = [each for each in of_chosen if each.gains]
-    strategy, freeze_through = EXTRACTION, None
-    if gaining:
-        lowest = min(gaining, key=lambda each: each.estimate.loss)
-        strategy, freeze_through = lowest.strategy, lowest.freeze_through
-        reasons.append(_tuned_words(lowest) + ".")
-    elif of_chosen:
-        lowest = min(of_chosen, key=lambda each: each.estimate.loss)
-        reasons.append(f"No short fine-tuning was clearly better: {_tuned_words(lowest)}.")
-    elif useful is not None:
-        strategy, freeze_through = PARTIAL, useful
-        reasons.append("There was no time to fine-tune, so this goes by the blocks alone.")
-    else:
-        reasons.append("Nothing was fine-tuned; a head that is solved costs least.")
+    strategy, freeze_through, why = how_deep(of_chosen, useful)
+    reasons.append(why)
     return Recommendation(
         scores.spec,
         scores.weights,
@@ -100,6 +88,33 @@ def recommend(
         reasons,
         command(scores, strategy, freeze_through, options),
     )
+
+
+def how_deep(tuned: Sequence[FineTuning], useful: str | None) -> tuple[str, str | None, str]:
+    """Strategy, last frozen block, and why.
+
+    What was measured by fine-tuning decides; where that is not clear, the
+    blocks do, if a fine-tuning points the same way.
+
+    Args:
+        tuned: Short fine-tunings of one candidate.
+        useful: The middle block whose features are clearly better than the last's, or None.
+    """
+    ahead = [each for each in tuned if each.is_ahead]
+    clear = [each for each in ahead if each.gains]
+    if clear or (ahead and useful is not None):
+        lowest = min(clear or ahead, key=lambda each: each.estimate.loss)
+        words = _tuned_words(lowest)
+        if not clear:
+            words += ", which by itself may be chance, but is what the blocks say too"
+        return lowest.strategy, lowest.freeze_through, f"{words}."
+    if tuned:
+        lowest = min(tuned, key=lambda each: each.estimate.loss)
+        return EXTRACTION, None, f"No short fine-tuning clearly gained: {_tuned_words(lowest)}."
+    if useful is not None:
+        why = "Nothing could be fine-tuned in the time, so this goes by the blocks alone."
+        return PARTIAL, useful, why
+    return EXTRACTION, None, "Nothing could be fine-tuned in the time; a solved head costs least."
 
 
 def _why_this(chosen: CandidateScore, best: CandidateScore) -> str:

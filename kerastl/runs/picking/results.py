@@ -130,10 +130,15 @@ class FineTuning:
     seconds: float
 
     @property
+    def is_ahead(self) -> bool:
+        """Whether it is below the solved head in loss, and not behind in accuracy."""
+        lower = self.estimate.loss < self.solved.loss
+        return lower and self.estimate.accuracy >= self.solved.accuracy
+
+    @property
     def gains(self) -> bool:
-        """Whether it is clearly below the solved head in loss, and not behind in accuracy."""
-        better = self.estimate.loss < self.solved.loss and self.p_value < SIGNIFICANT
-        return better and self.estimate.accuracy >= self.solved.accuracy
+        """Whether it is ahead of the solved head by more than chance."""
+        return self.is_ahead and self.p_value < SIGNIFICANT
 
 
 SIGNIFICANT = 0.05

@@ -144,7 +144,7 @@ def tuned_cells(each: FineTuning) -> tuple[str, ...]:
         f"{found.loss:.3f}",
         f"{100 * solved.accuracy:.1f} %",
         f"{solved.loss:.3f}",
-        "clearly better" if each.gains else "not clearly better",
+        "clear gain" if each.gains else "no clear gain",
     )
 
 
