@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import torchvision
 from click.testing import CliRunner
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +16,7 @@ from small_models import tiny_resnet
 import kerastl
 from kerastl.backbones.registry import list_backbones
 from kerastl.commands import main
+from kerastl.evaluation.scoring import evaluate
 from kerastl.prefix.feature_files import FeatureFiles, KeptFeatures
 from kerastl.runs.picking import (
     candidates,
@@ -48,6 +50,10 @@ def plain():
 
 def other():
     return _seeded(2)
+
+
+def unseeded():
+    return tiny_resnet()
 
 
 def broken():
@@ -215,6 +221,40 @@ def test_a_cache_that_cannot_be_written_is_said_and_ends_nothing(order, monkeypa
     assert found.not_kept == "No space left: there"
     found.release()
     assert len(found.rows(144).features) == 144
+
+
+@pytest.mark.parametrize("weights", ["none", "default"])
+def test_random_weights_are_the_same_after_a_release(order, weights):
+    spec = "module:test_runs_picking:unseeded" if weights == "default" else PLAIN
+    found = Entry(Candidate(spec, weights), 32, order, None)
+    before = [np.array(each) for each in found.model.get_weights()[:-2]]
+    found.release()
+    for one, other in zip(found.opened().get_weights()[:-2], before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_file_of_weights_that_changes_meanwhile_is_noticed(order, tmp_path):
+    file = str(tmp_path / "weights.pth")
+    models = [torchvision.models.squeezenet1_1(weights=None) for _ in range(2)]
+    torch.save(models[0].state_dict(), file)
+    found = Entry(Candidate("torchvision:squeezenet1_1", file), 32, order, None)
+    found.release()
+    assert found.opened() is not None
+    found.release()
+    torch.save(models[1].state_dict(), file)
+    with pytest.raises(ValueError, match="whose file has changed"):
+        found.opened()
+
+
+def test_a_fine_tuning_starts_from_the_solved_head_of_the_same_weights(order):
+    found = Entry(Candidate(PLAIN, "none"), 32, order, None)
+    found.measure()
+    rows = found.rows(144)
+    found.release()
+    start = fine_tuning.SolvedStart(found, rows)
+    judged = evaluate(start.model, found.data.validation, order.data.class_names)
+    assert start.judged.estimate.accuracy == pytest.approx(judged.accuracy)
+    assert start.judged.estimate.loss == pytest.approx(judged.loss, rel=1e-4)
 
 
 # The estimates

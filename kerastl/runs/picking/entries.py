@@ -126,12 +126,14 @@ class Entry:
     ) -> None:
         self.candidate, self.image_size = candidate, image_size
         self.order = order
+        # Random weights are not met again: their features would only take the room of others.
         self._files = None if candidate.weights.lower() == "none" else files
         self._kept: KeptFeatures | None = None
         self._is_on_disk = False
         self.known, self.not_kept = 0, ""
         self.model: Any = self._build()
         self.data = at_size(order.data, image_size, self.model.resizing)
+        self._digest = _digest(self.model)
         self._key = self._key_of_rows()
         self.num_parameters = sum(block.num_parameters for block in self.model.blocks)
         self.num_bytes = sum(_bytes_of(weight) for weight in self.model.weights)
@@ -149,17 +151,35 @@ class Entry:
         return self.reading_seconds + self.milliseconds / 1000
 
     def release(self) -> None:
-        """Let the model go, and features that are on disk, until they are needed again."""
-        self.model = None
+        """Let the model go, and features that are on disk, until they are needed again.
+
+        A model whose weights may be drawn at random would not come back as it was: it stays.
+        """
+        if not self._may_be_random:
+            self.model = None
         self.__dict__.pop("_means", None)
         if self._is_on_disk:
             self._kept = None
 
     def opened(self) -> Any:
-        """The model, built anew where it was released."""
+        """The model, built anew where it was released.
+
+        Raises:
+            ValueError: If its weights have changed since.
+        """
         if self.model is None:
-            self.model = self._build()
+            model = self._build()
+            if _digest(model) != self._digest:
+                raise ValueError(
+                    f"`weights` of {self.candidate.spec} must stay as they are while this runs. "
+                    f"Received: {self.candidate.weights}, whose file has changed. Run it again."
+                )
+            self.model = model
         return self.model
+
+    @property
+    def _may_be_random(self) -> bool:
+        return self.candidate.weights.lower() == "none" or self.candidate.spec.startswith("module:")
 
     def measure(self) -> None:
         """Find what an image costs: from the file of an earlier time, else from a first batch."""
@@ -276,14 +296,9 @@ class Entry:
         )
 
     def _key_of_rows(self) -> tuple[str, ...]:
-        backbone = [
-            weight
-            for name in self.model.block_names[:-1]
-            for weight in self.model.get_layer(name).weights
-        ]
         return (
             self.candidate.spec,
-            weights_digest(backbone),
+            self._digest,
             repr(self.model.preprocessing),
             f"{keras.backend.backend()} {keras.config.dtype_policy().name}",
             f"order {self.order.seed}",
@@ -295,6 +310,12 @@ class Entry:
 def parts_of(data: ImageData) -> tuple[Part, ...]:
     """The parts that are used: never the test."""
     return ("train", "validation") if data.validation is not None else ("train",)
+
+
+def _digest(model: Any) -> str:
+    """A digest of the backbone's weights and statistics."""
+    names = model.block_names[:-1]
+    return weights_digest([weight for name in names for weight in model.get_layer(name).weights])
 
 
 def _bytes_of(weight: Any) -> int:

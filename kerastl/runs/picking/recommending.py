@@ -169,7 +169,7 @@ def _by_blocks(scores: CandidateScore, useful: str | None) -> str:
 def _tuned_words(tuned: FineTuning) -> str:
     what = "all blocks training"
     if tuned.freeze_through is not None:
-        what = f"frozen through {tuned.freeze_through}"
+        what = f"the blocks behind {tuned.freeze_through} training"
     return (
         f"{tuned.steps} steps with {what} give {_percent(tuned.estimate.accuracy)} of the "
         f"validation images (log-loss {tuned.estimate.loss:.3f}), the solved head "
