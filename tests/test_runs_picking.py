@@ -38,6 +38,7 @@ from kerastl.runs.picking.results import (
     Estimate,
     FineTuning,
 )
+from kerastl.runs.picking.scoring import Scored
 from kerastl.solving.heads import solve
 from kerastl.solving.rows import Rows
 
@@ -340,6 +341,40 @@ def tuned(loss, accuracy, p_value, strategy="full", through=None):
 )
 def test_fine_tunings_decide_and_where_they_are_not_clear_the_blocks(tunings, useful, expected):
     assert recommending.how_deep(tunings, useful)[:2] == expected
+
+
+def scored(order, spec, standing, milliseconds):
+    scores = CandidateScore(
+        spec, "default", 32, 144, Estimate(0.9, 0.8, 1, 0.4), milliseconds, 10, 40, standing, 0.5
+    )
+    judged = estimates.Judged(np.ones(144, bool), np.zeros(144))
+    return Scored(Entry(Candidate(spec), 32, order, None), judged, scores)
+
+
+def tuned_to(of, loss, *, solved, scores):
+    """A fine-tuning whose losses are this everywhere, and a solved head's likewise."""
+    right = np.ones(50, bool)
+    spread = np.linspace(-0.01, 0.01, 50)
+    found = estimates.Judged(right, loss + spread)
+    return fine_tuning.Tuned(of.entry, scores, found, estimates.Judged(right, np.full(50, solved)))
+
+
+@pytest.mark.parametrize(
+    ("loss_of_best", "solved_of_fast", "expected"),
+    [(0.1, 0.5, OTHER), (0.1, 0.05, PLAIN), (0.6, 0.5, PLAIN)],
+)
+def test_the_best_wins_over_the_fast_only_where_fine_tuned_it_is_clearly_ahead(
+    order, loss_of_best, solved_of_fast, expected
+):
+    fast, best = scored(order, PLAIN, WITHIN_NOISE, 1.0), scored(order, OTHER, BEST, 2.0)
+    assert recommending.fastest_within_noise([best, fast]) is fast
+    tunings = [
+        tuned_to(fast, 9.0, solved=solved_of_fast, scores=tuned(9.0, 0.1, 0.01)),
+        tuned_to(best, loss_of_best, solved=0.7, scores=tuned(loss_of_best, 0.95, 0.01)),
+    ]
+    options = recommending.RunOptions("digits")
+    found = recommending.recommend([best, fast], fast, tunings, options)
+    assert found.spec == expected
 
 
 # Candidates

@@ -42,11 +42,13 @@ class Tuned:
         entry: The backbone at its size.
         scores: What is reported of it.
         judged: Of the validation images.
+        solved: Of the same, by the solved head.
     """
 
     entry: Entry
     scores: FineTuning
     judged: Judged = field(repr=False)
+    solved: Judged = field(repr=False)
 
 
 class SolvedStart:
@@ -135,7 +137,7 @@ class SolvedStart:
             p_value=loss_p_value(judged, self.judged),
             seconds=time.perf_counter() - start,
         )
-        return Tuned(self.entry, scores, judged)
+        return Tuned(self.entry, scores, judged, self.judged)
 
     def _seconds_per_step(self, strategy: str) -> float:
         """By what the strategy has taken; another's slowness counts, but not its speed."""

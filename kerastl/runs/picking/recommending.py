@@ -135,14 +135,15 @@ def _why_the_best_after_all(chosen: Scored, best: Scored, tuned: Sequence[Tuned]
     of_chosen = [each for each in tuned if each.entry is chosen.entry]
     if not of_best or not of_chosen:
         return None
-    mine = min(of_chosen, key=lambda each: each.scores.estimate.loss)
+    ways = [of_chosen[0].solved, *(each.judged for each in of_chosen)]
+    mine = min(ways, key=lambda each: each.estimate.loss)
     its = min(of_best, key=lambda each: each.scores.estimate.loss)
-    if not _is_clearly_better(its.judged, mine.judged):
+    if not _is_clearly_better(its.judged, mine):
         return None
     return (
         f"Fine-tuned, {best.entry.label} is clearly better: "
         f"{_percent(its.scores.estimate.accuracy)} against "
-        f"{_percent(mine.scores.estimate.accuracy)} of the validation images."
+        f"{_percent(mine.estimate.accuracy)} of the validation images."
     )
 
 
