@@ -15,7 +15,7 @@ from kerastl.errors import sentence
 from kerastl.evaluation import run_record as results
 from kerastl.runs import config_file
 
-COMMANDS = ("run", "plan", "backbones", "blocks", "evaluate", "predict", "embed", "export")
+COMMANDS = ("run", "plan", "pick", "backbones", "blocks", "evaluate", "predict", "embed", "export")
 QUICK = ("--image-size", "32", "--epochs", "1", "--strategy", "feature-extraction")
 SMALL = (*QUICK, "--workers", "0")
 """With a few pictures of one's own: `--data` is to follow."""
