@@ -517,7 +517,7 @@ def test_the_command_it_prints_is_one_that_run_takes():
     for strategy, through in (("partial", "layer2"), ("full", None), ("feature-extraction", None)):
         options = recommending.RunOptions("digits", "pad", skip_broken=True, seed=3)
         command = recommending.command(scores, strategy, through, options)
-        arguments = [*command.split()[1:], "--schedule", "constant"]
+        arguments = [*command.split()[1:], "--schedule", "constant", "--solver", "solve"]
         arguments[0] = "plan"
         done = CliRunner().invoke(main, arguments)
         assert done.exit_code == 0, done.output

@@ -23,9 +23,8 @@ from kerastl.runs.picking.estimates import (
     loss_p_value,
 )
 from kerastl.runs.picking.results import FineTuning
+from kerastl.runs.strategies import SOLVE, Wishes, choose
 
-BACKBONE_RATE = 3e-4
-HEAD_RATE = 1e-4
 MOST_STEPS = 200
 FEWEST_STEPS = 60
 FULL = "full"
@@ -108,11 +107,11 @@ class SolvedStart:
         in_epoch = len(data.train)
         epochs = max(1, round(steps / in_epoch))
         planned = steps if in_epoch > steps else epochs * in_epoch
-        rates = {
-            block: warmup_cosine(HEAD_RATE if block == HEAD else BACKBONE_RATE, planned)
-            for block in model.trainable_blocks
-        }
-        model.compile(optimizer="adam", learning_rate=rates)
+        wishes = Wishes(strategy, freeze_through=freeze_through, solver=SOLVE)
+        # As in a run: the counts settle nothing where the strategy is named.
+        rates = choose(wishes, model.block_names, images=1, num_classes=1).rates
+        schedules = {block: warmup_cosine(rate, planned) for block, rate in rates.items()}
+        model.compile(optimizer="adam", learning_rate=schedules)
         watch = _StopLate(left - self._seconds_to_judge)
         model.fit(
             data.train,

@@ -6,12 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kerastl.blocks.batch_norm import FROZEN
-from kerastl.runs import strategies
 from kerastl.runs.picking.candidates import DEFAULT_WEIGHTS
 from kerastl.runs.picking.depth import deepest_useful, loss_ratio
 from kerastl.runs.picking.estimates import Judged, loss_p_value
-from kerastl.runs.picking.fine_tuning import BACKBONE_RATE, FULL, PARTIAL, Tuned
+from kerastl.runs.picking.fine_tuning import PARTIAL, Tuned
 from kerastl.runs.picking.results import (
     BEST,
     SIGNIFICANT,
@@ -204,16 +202,7 @@ def command(
     words += ["--strategy", strategy]
     if freeze_through is not None:
         words += ["--freeze-through", freeze_through]
-    if strategy in (PARTIAL, FULL):
-        words += ["--learning-rate", f"{_head_rate(strategy):g}", "--batch-norm", FROZEN]
     return shlex.join(words)
-
-
-def _head_rate(strategy: str) -> float:
-    """The rate of a run's head with which its backbone trains at the rate that was tried here."""
-    wishes = strategies.Wishes(strategy, learning_rate=1.0)
-    rates = strategies.choose(wishes, ["first", "last", "head"], images=1, num_classes=1).rates
-    return BACKBONE_RATE / rates["last"]
 
 
 def _percent(share: float) -> str:
