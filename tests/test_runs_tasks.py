@@ -67,6 +67,31 @@ def test_a_run_is_trained_evaluated_and_predicted_with(table, tmp_path, flag, co
         assert ((outputs > 0) & (outputs < 1)).all()
 
 
+@pytest.mark.parametrize(
+    ("flag", "column", "score", "least"),
+    [("--multi-label", "tags", "mean_average_precision", 0.9), ("--regression", "red", "r2", 0.5)],
+)
+@pytest.mark.parametrize("strategy", ["auto", "feature-extraction"])
+def test_a_head_of_several_labels_or_numbers_is_solved(
+    table, tmp_path, monkeypatch, flag, column, score, least, strategy
+):
+    monkeypatch.setattr("kerastl.runs.solver.FINE_TUNING_STEPS", 4)
+    monkeypatch.setattr("kerastl.runs.solver.FINE_TUNING_EPOCHS", 2)
+    folder = tmp_path / "run"
+    data = ("--data", f"{table}?label={column}", flag, "--strategy", strategy)
+    said = kerastl_says("run", *QUICK, *data, "--workers", "0", "--output", folder)
+    measured = results.load_metrics(folder)
+    assert measured.head["solver"] == "solve"
+    if strategy == "feature-extraction":
+        assert "out of fold" in said
+        assert measured.out_of_fold[score] > least
+        low, high = measured.intervals["out_of_fold"][score]
+        assert low <= measured.out_of_fold[score] <= high
+        rows = (folder / results.OUT_OF_FOLD_FILE).read_text().splitlines()
+        assert len(rows) == 1 + measured.head["images"]
+        assert rows[0].startswith("image,true ")
+
+
 def test_a_regression_gives_numbers_of_any_size_and_learns_them():
     images = RNG.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
     numbers = np.stack([np.linspace(-300, 500, 16), np.linspace(5, -5, 16)], 1).astype("float32")
