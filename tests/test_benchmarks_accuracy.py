@@ -108,7 +108,7 @@ def test_gains_are_over_the_solved_head_of_the_same_images() -> None:
         about | {"seed": 0, "accuracy": 0.6, "evidence": evidence},
         about | {"seed": 1, "accuracy": 0.5, "evidence": evidence | {"certainty": 3.0}},
     ]
-    assert fine_tuning.table(rows).splitlines()[-1] == "| default | +5.0 ± 7.1 | +5.0 |"
+    assert fine_tuning.table(rows).splitlines()[-1] == "| rate=0.0001 | +5.0 ± 7.1 | +5.0 |"
     assert fine_tuning.evidence_table(rows).splitlines()[2:] == [
         "| digits, 5 per class, seed 1 | stage4 | 0.50 | +3.0 | +0.0 |",
         "| digits, 5 per class, seed 0 | stage4 | 0.50 | +2.0 | +10.0 |",

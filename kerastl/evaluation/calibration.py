@@ -163,8 +163,7 @@ def calibrate(model: Any, validation: Iterable[Any]) -> Calibration:
         kerastl.calibrate(model, data.validation)
         model.save("flowers.keras")
     """
-    labels, logits = labelled_logits(model, validation)
-    return calibrate_from(model, labels, logits / model.get_layer(HEAD).temperature)
+    return calibrate_from(model, *labelled_logits(model, validation))
 
 
 def calibrate_from(model: Any, labels: np.ndarray, logits: np.ndarray) -> Calibration:
@@ -173,23 +172,23 @@ def calibrate_from(model: Any, labels: np.ndarray, logits: np.ndarray) -> Calibr
     Args:
         model: An `ImageClassifier`.
         labels: True class of each image, `(images,)`.
-        logits: What the probabilities are made of as the model stands, of a
-            model that has not seen the images, `(images, classes)`; or of one
-            probability, `(images, 1)`.
+        logits: Of a model that has not seen the images, before the
+            temperature, `(images, classes)`; or of one probability, `(images, 1)`.
     """
     if logits.shape[1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
     head = model.get_layer(HEAD)
-    factor = best_temperature(labels, logits)
-    head.temperature = temperature = head.temperature * factor
+    before = logits / head.temperature
+    temperature = best_temperature(labels, logits)
+    after = logits / temperature
+    head.temperature = temperature
     # A compiled function has the old temperature in it.
     model.train_function = model.test_function = model.predict_function = None
-    after = logits / factor
     return Calibration(
         temperature,
-        expected_calibration_error(labels, softmax(logits, axis=1)),
+        expected_calibration_error(labels, softmax(before, axis=1)),
         expected_calibration_error(labels, softmax(after, axis=1)),
-        _cross_entropy(labels, logits),
+        _cross_entropy(labels, before),
         _cross_entropy(labels, after),
     )
 

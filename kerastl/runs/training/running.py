@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from kerastl.blocks.block import HEAD
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.errors import TrainingDivergedError, reason_of
 from kerastl.evaluation import run_record as results
@@ -189,7 +190,9 @@ def _calibrate(prepared: PreparedRun, head: HeadResult | None, echo: Echo) -> No
         # The model has seen the validation images; heads that had not seen an image judge it.
         held_out = head.head.held_out
         labels = class_of(head.head.labels[held_out])
-        done = calibrate_from(prepared.model, labels, head.head.out_of_fold[held_out])
+        temperature = prepared.model.get_layer(HEAD).temperature
+        logits = head.head.out_of_fold[held_out] * temperature
+        done = calibrate_from(prepared.model, labels, logits)
         where = "out of fold"
     echo(
         f"Calibrated with the temperature {done.temperature:.3f}: calibration error {where} "
