@@ -111,6 +111,53 @@ class ArrayItems:
         return digest.hexdigest()
 
 
+class JoinedItems:
+    """The images of two sources, one after the other.
+
+    Args:
+        first: The first ones.
+        second: Those after them.
+
+    Attributes:
+        labels: Of all.
+        start: Number of the first image of the second source.
+    """
+
+    def __init__(self, first: ImageItems, second: ImageItems) -> None:
+        self._parts = (first, second)
+        self.start = len(first.labels)
+        self.labels = np.concatenate([first.labels, second.labels])
+
+    @property
+    def can_fork(self) -> bool:
+        """Whether both can."""
+        return all(part.can_fork for part in self._parts)
+
+    def image(self, index: int, settings: ImageSettings) -> Image.Image:
+        """The image at `index`, of mode "RGB", no smaller than the settings need it."""
+        part, number = self._place(index)
+        return part.image(number, settings)
+
+    def name(self, index: int) -> str:
+        """What its source calls it."""
+        part, number = self._place(index)
+        return part.name(number)
+
+    def fingerprint(self, indices: np.ndarray) -> str:
+        """Of both sources' images among these."""
+        first, second = self._parts
+        of_second = indices >= self.start
+        digests = (
+            first.fingerprint(indices[~of_second]),
+            second.fingerprint(indices[of_second] - self.start),
+        )
+        return " ".join(digests)
+
+    def _place(self, index: int) -> tuple[ImageItems, int]:
+        is_second = index >= self.start
+        return self._parts[is_second], index - self.start * is_second
+
+
 @dataclass(frozen=True)
 class BrokenImage:
     """An image file that cannot be decoded.

@@ -12,10 +12,11 @@ from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
 from kerastl.data.arrays import array_data
-from kerastl.data.augmentation import Augmentation, ChangeImage, MixBatch
-from kerastl.data.batches import ImageDataset, collate_sound, default_num_workers, image_loader
+from kerastl.data.augmentation import Augmentation, ChangeImage
+from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
 from kerastl.data.items import BrokenImage, ImageItems, SourceData
-from kerastl.data.ordering import BalancedOrder, SeededOrder
+from kerastl.data.ordering import SeededOrder
+from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
 from kerastl.data.resizing import ImageSettings, ResizeMode
 from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
@@ -59,6 +60,7 @@ class ImageData:
     task: str = CLASSIFICATION
     _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
+    _loading: PartLoading = field(default=PartLoading(Augmentation(), "natural", 0, 0), repr=False)
 
     @property
     def num_classes(self) -> int:
@@ -148,6 +150,43 @@ class ImageData:
             train=loaders["train"],
             validation=loaders.get("validation"),
             test=loaders.get("test"),
+        )
+
+    def untested(self) -> UntestedImages:
+        """The images that are not the test: training images first, then validation's."""
+        parts = ("train", "validation")
+        return UntestedImages([self._datasets[part] for part in parts if part in self._datasets])
+
+    def with_parts(
+        self, *, train: np.ndarray, validation: np.ndarray = NOTHING, test: np.ndarray = NOTHING
+    ) -> ImageData:
+        """The same images with other parts; the test stays if no other is named.
+
+        What is changed at random in training, the order and the sampling go on
+        for the new training images.
+
+        Args:
+            train: Numbers in `untested()`, int64.
+            validation: Likewise; nothing: no validation.
+            test: Likewise; nothing: the test stays what it is.
+        """
+        untested = self.untested()
+        numbers = {"train": train, "validation": validation, "test": test}
+        change = self._dataset("train").change
+        cut = {
+            part: untested.cut(chosen, change=change if part == "train" else None)
+            for part, chosen in numbers.items()
+            if len(chosen)
+        }
+        if "test" not in cut and self.test is not None:
+            cut["test"] = self._dataset("test")
+        loaders = self._loading.loaders(cut, batch_size=self.batch_size)
+        return replace(
+            self,
+            train=loaders["train"],
+            validation=loaders.get("validation"),
+            test=loaders.get("test"),
+            _datasets=cut,
         )
 
     def _dataset(self, part: Part) -> ImageDataset:
@@ -258,19 +297,8 @@ def load_data(
         for part, (items, indices) in _split(source, fractions, seed=seed).items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
-    of_training: dict[str, Any] = {
-        "sampler": _order(datasets["train"], sampling, seed=seed),
-        "collate": _mixing(datasets["train"], augment, seed=seed),
-    }
-    loaders = {
-        part: image_loader(
-            dataset,
-            batch_size=batch_size,
-            num_workers=workers,
-            **(of_training if part == "train" else {}),
-        )
-        for part, dataset in datasets.items()
-    }
+    loading = PartLoading(augment, sampling, seed, workers)
+    loaders = loading.loaders(datasets, batch_size=batch_size)
     return ImageData(
         spec=spec if isinstance(spec, str) else "arrays",
         train=loaders["train"],
@@ -281,26 +309,7 @@ def load_data(
         task=task,
         _skipped_up_front=skipped,
         _datasets=datasets,
-    )
-
-
-def _order(dataset: ImageDataset, sampling: str, *, seed: int) -> SeededOrder:
-    if sampling == "balanced":
-        return BalancedOrder(dataset.labels, seed=seed, epoch=dataset.epoch)
-    return SeededOrder(len(dataset), seed=seed, epoch=dataset.epoch)
-
-
-def _mixing(dataset: ImageDataset, augment: Augmentation, *, seed: int) -> MixBatch | None:
-    """What mixes the images of a batch, which are then not the same each time."""
-    if not augment.mixes:
-        return None
-    dataset.repeats = False
-    return MixBatch(
-        collate_sound,
-        augment,
-        num_classes=len(dataset.classes),
-        seed=seed,
-        epoch=dataset.epoch,
+        _loading=loading,
     )
 
 
