@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,25 @@ class FoldScores:
             for name in names
         }
         return {name: values[~np.isnan(values)] for name, values in found.items()}
+
+
+def described_folds(folds: Mapping[str, Any]) -> str:
+    """The folds of a finished run in a line.
+
+    Args:
+        folds: As `metrics.json` has them.
+
+    Example:
+
+    >>> described_folds({"count": 5, "mean": {"accuracy": 0.9}, "spread": {"accuracy": 0.02}})
+    'accuracy 0.9000 ± 0.0200  (mean and standard deviation of 5 folds)'
+    """
+    scores = [
+        f"{name} {mean:.4f} ± {folds['spread'][name]:.4f}"
+        for name, mean in sorted(folds["mean"].items())
+    ]
+    count = folds["count"]
+    return "  ".join([*scores, f"(mean and standard deviation of {count} folds)"])
 
 
 def fold_scores(
