@@ -225,3 +225,70 @@ def test_folds_of_a_run_are_those_of_a_solved_head():
     folds = folds_of(data, folds=3, seed=5)
     labels = np.concatenate([data.labels("train"), data.labels("validation")])
     np.testing.assert_array_equal(folds.of_image, fold_numbers(labels, 1438, folds=3, seed=5))
+
+
+@pytest.mark.slow
+def test_fine_tuning_that_most_folds_did_without_is_left_out_in_the_end(
+    trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training.running.Training, "_is_better_than_start", lambda self: False)
+    options = {"solver": "solve", "keep_start": True, "epochs": 1}
+    measured = training.run(replace(trained, **options), echo=quiet)
+    assert measured.strategy.startswith("feature-extraction: fine-tuning was no better")
+    assert "in 2 of 2 folds" in measured.strategy
+    assert measured.epochs == 0
+    assert measured.num_images("train") == measured.num_images("out_of_fold") == 16
+    assert 'strategy = "partial"' in (tmp_path / "run" / results.CONFIG_FILE).read_text()
+
+
+@pytest.mark.slow
+def test_a_strategy_that_was_left_to_the_evidence_is_settled_before_the_folds(
+    trained, tmp_path, monkeypatch
+):
+    reason = "partial: for this test."
+    monkeypatch.setattr(training.running.evidence, "choice", lambda found: ("partial", reason))
+    options = {"solver": "auto", "strategy": "auto", "epochs": None, "test_split": 0.0}
+    config = replace(trained, **options)
+    with monkeypatch.context() as patch:
+        at_epoch(patch, 2, interrupt)
+        assert not training.run(config, echo=quiet).completed
+    resumed, checkpoint = training.to_resume(tmp_path / "run")
+    assert (resumed.strategy, resumed.keep_start, resumed.folds) == ("partial", True, 2)
+    measured = training.run(resumed, echo=quiet, resume=checkpoint)
+    assert measured.completed
+    assert measured.num_images("out_of_fold") == 20
+
+
+@pytest.mark.slow
+def test_phases_and_calibration_go_on_in_folds(trained, tmp_path):
+    options = {"strategy": "gradual", "epochs": 3, "calibrate": True}
+    lines = []
+    measured = training.run(replace(trained, **options), echo=lines.append)
+    assert measured.epochs == 3
+    assert any("calibration error out of fold" in line for line in lines)
+    model = kerastl.load_model(tmp_path / "run" / results.MODEL_FILE, safe_mode=False)
+    assert model.get_layer("head").temperature != 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("solver", ["solve", "train"])
+def test_numbers_have_folds_too(trained, tmp_path, solver):
+    from PIL import Image
+
+    lines = ["path,value"]
+    for number in range(12):
+        Image.fromarray(np.full((32, 32, 3), 20 * number, "uint8")).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{number / 12}")
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    options = {
+        "data": f"csv:{tmp_path / 'table.csv'}?label=value",
+        "task": "regression",
+        "solver": solver,
+        "strategy": "partial" if solver == "train" else "feature-extraction",
+        "epochs": 2 if solver == "train" else None,
+        "test_split": 0,
+    }
+    measured = training.run(replace(trained, **options), echo=quiet)
+    assert measured.folds["count"] == 2
+    assert measured.out_of_fold["mean_absolute_error"] >= 0
+    assert len(rows_of(tmp_path / "run")) == 12

@@ -31,6 +31,7 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
     """Show what `kerastl run` with the same options would do, and do nothing."""
     from kerastl.data.preview import contact_sheet
     from kerastl.runs import config_file, training
+    from kerastl.runs.folds.cutting import notes
     from kerastl.runs.options_page import changed_options
 
     training.check_output(Path(config.output).expanduser(), overwrite=overwrite)
@@ -47,6 +48,10 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         "steps": f"{prepared.total_steps:,} in {epochs} epochs of batches of {settled.batch_size}",
         "output": settled.output,
     }
+    if settled.folds:
+        for line in notes(prepared.data, settled.folds):
+            click.echo(line, err=True)
+        lines["folds"] = training.planned_folds(prepared)
     given = {name: value for name, value in changed_options(config).items() if name != "phase"}
     if given:
         lines["options"] = ", ".join(f"{name}={value!r}" for name, value in given.items())

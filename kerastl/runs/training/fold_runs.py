@@ -160,6 +160,33 @@ def run_folds(
     return FoldsOutcome(folds, tuple(results))
 
 
+def planned_folds(prepared: PreparedRun) -> str:
+    """What the folds of a run would do.
+
+    Args:
+        prepared: The run, with the option `folds`.
+
+    Raises:
+        ValueError: If no image can be held out.
+    """
+    config = prepared.config
+    folds = folds_of(prepared.data, folds=config.folds or 0, seed=config.seed)
+    what = f"{folds.count} of {len(folds.of_image):,} images"
+    if prepared.is_only_solved:
+        return f"{what}, each predicted by a head that is solved without it"
+    if prepared.is_open:
+        return (
+            f"{what}, each predicted by a head that is solved without it; or, where that shows "
+            f"that fine-tuning is worth while, {folds.count} runs and one on all"
+        )
+    epochs = sum(phase.epochs for phase in prepared.phases)
+    watches = _watches(prepared)
+    cut = [folds.without(fold, with_validation=watches) for fold in range(folds.count)]
+    steps = sum(len(data.train) for data in cut) * epochs
+    last = len(folds.everything().train) * epochs
+    return f"{what}: a run without each, {steps:,} steps together, then one on all, {last:,} steps"
+
+
 def begun(resume: Checkpoint | None) -> Checkpoint | None:
     """Where the run on all images goes on after the folds, or None where it had not begun."""
     if resume is None or not (resume.progress.epochs or resume.progress.start):
@@ -234,13 +261,17 @@ def prepare_final(prepared: PreparedRun, outcome: FoldsOutcome, echo: Echo) -> P
 def _prepared_fold(prepared: PreparedRun, folds: Folds, fold: int, folder: Path) -> PreparedRun:
     """The run without a fold."""
     config = prepared.config
-    # What picks epochs, or weights, does so on images that are neither trained on nor the fold's.
-    watches = config.keep_best or config.keep_start or len(prepared.phases) > 1
-    watches = watches or any(phase.patience for phase in prepared.phases)
-    data = folds.without(fold, with_validation=bool(watches))
+    data = folds.without(fold, with_validation=_watches(prepared))
     of_fold = replace(config, output=str(folder), folds=None, calibrate=False)
     made = prepare(of_fold, echo=_nowhere, data=data)
     return replace(made, held_out=folds.held_out(fold))
+
+
+def _watches(prepared: PreparedRun) -> bool:
+    """Whether epochs, or weights, are picked, by images neither trained on nor of the fold."""
+    config, phases = prepared.config, prepared.phases
+    patient = any(phase.patience for phase in phases)
+    return bool(config.keep_best or config.keep_start or len(phases) > 1 or patient)
 
 
 def _only_solved(config: RunConfig) -> RunConfig:
