@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kerastl.model.files import load_model
     from kerastl.optimizers import schedules
     from kerastl.optimizers.schedules import layerwise_decay
+    from kerastl.runs.picking.pick import pick
 
 __all__ = [
     "Block",
@@ -37,6 +38,7 @@ __all__ = [
     "list_backbones",
     "load_data",
     "load_model",
+    "pick",
     "schedules",
 ]
 
@@ -50,6 +52,7 @@ _HOMES = {
     "list_backbones": "kerastl.backbones.registry",
     "load_data": "kerastl.data",
     "load_model": "kerastl.model.files",
+    "pick": "kerastl.runs.picking.pick",
 }
 
 

@@ -15,7 +15,7 @@ from kerastl.errors import sentence
 from kerastl.evaluation import run_record as results
 from kerastl.runs import config_file
 
-COMMANDS = ("run", "plan", "backbones", "blocks", "evaluate", "predict", "embed", "export")
+COMMANDS = ("run", "plan", "pick", "backbones", "blocks", "evaluate", "predict", "embed", "export")
 QUICK = ("--image-size", "32", "--epochs", "1", "--strategy", "feature-extraction")
 SMALL = (*QUICK, "--workers", "0")
 """With a few pictures of one's own: `--data` is to follow."""
@@ -216,7 +216,7 @@ def test_a_run_says_what_it_keeps_of_the_frozen_blocks(pictures, tmp_path):
 
 def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
     output = tmp_path / "never"
-    result = kerastl("plan", "--image-size", "32", "--output", output)
+    result = kerastl("plan", "--image-size", "32", "--solver", "train", "--output", output)
     assert result.exit_code == 0, result.output
     assert "strategy  partial: 108 images per class" in result.stdout
     assert "train 1,079, validation 359, test 359" in result.stdout
@@ -225,6 +225,13 @@ def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
     )
     assert "frozen statistics" in result.stdout
     assert not output.exists()
+
+
+def test_plan_tells_what_auto_does_once_the_head_is_solved():
+    result = kerastl("plan", "--image-size", "32")
+    assert "head      solved to convergence" in result.stdout
+    assert "Auto, once the head is solved:\nfull      where the features" in result.stdout
+    assert result.stdout.splitlines()[-2].split()[:4] == ["head", "12,810", "solved", "none"]
 
 
 def test_plan_takes_every_option_of_run():

@@ -148,7 +148,8 @@ def test_broken_images_that_were_left_out_do_not_shift_the_examples(monkeypatch)
 
     monkeypatch.setattr(contents, "_heats", lambda *given: (None, ""))
     scores = Evaluation("ab", np.array([0, 0]), np.array([[0.9, 0.1], [0.2, 0.8]]))
-    (example,), _ = contents._examples(None, WithABrokenOne(), scores, [1])
+    images = contents._of_part(WithABrokenOne())
+    (example,), _ = contents._examples(None, images, scores, [1])
     assert (example.name, example.predicted, int(example.pixels[0, 0, 0])) == ("cats/2.png", "b", 2)
 
 

@@ -9,11 +9,13 @@ import click
 
 from kerastl.commands.backbones import backbones
 from kerastl.commands.blocks import blocks
+from kerastl.commands.cache import cache
 from kerastl.commands.compare import compare
 from kerastl.commands.embed import embed
 from kerastl.commands.evaluate import evaluate
 from kerastl.commands.export import export
 from kerastl.commands.find_rate import find_rate
+from kerastl.commands.pick import pick
 from kerastl.commands.plan import plan
 from kerastl.commands.predict import predict
 from kerastl.commands.run import run
@@ -40,6 +42,7 @@ _COMMANDS = (
     run,
     plan,
     find_rate,
+    pick,
     backbones,
     blocks,
     evaluate,
@@ -47,6 +50,7 @@ _COMMANDS = (
     embed,
     export,
     compare,
+    cache,
 )
 for command in _COMMANDS:
     main.add_command(command)

@@ -33,6 +33,7 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
     from kerastl.runs import config_file, training
     from kerastl.runs.folds.cutting import notes
     from kerastl.runs.options_page import changed_options
+    from kerastl.runs.solver import AUTO_RULE, HEAD_IS
 
     training.check_output(Path(config.output).expanduser(), overwrite=overwrite)
     prepared = training.prepare(
@@ -41,11 +42,13 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
     settled = prepared.config
     images = ", ".join(f"{part} {count:,}" for part, count in prepared.data.sizes.items())
     epochs = sum(phase.epochs for phase in prepared.phases)
+    steps = f"{prepared.total_steps:,} in {epochs} epochs of batches of {settled.batch_size}"
     lines = {
         "data": f"{settled.data}: {prepared.data.num_classes} classes; images: {images}",
         "backbone": f"{settled.backbone}, weights {settled.weights}, "
         f"{settled.image_size} x {settled.image_size} pixels ({settled.resize})",
-        "steps": f"{prepared.total_steps:,} in {epochs} epochs of batches of {settled.batch_size}",
+        "head": f"{HEAD_IS[prepared.solver.name]} {prepared.solver.why}",
+        "steps": steps if epochs else "none: the head is solved on the frozen features",
         "output": settled.output,
     }
     if settled.folds:
@@ -56,8 +59,11 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
     if given:
         lines["options"] = ", ".join(f"{name}={value!r}" for name, value in given.items())
     _echo_lines(lines)
+    if prepared.is_open:
+        click.echo("\nAuto, once the head is solved:")
+        _echo_lines(AUTO_RULE)
     for number in range(len(prepared.phases)):
-        click.echo("")
+        click.echo("\nIf only the head is solved:" if prepared.is_open else "")
         _echo_phase(prepared, number)
     if preview is not None:
         contact_sheet(prepared.data).save(preview)
@@ -75,15 +81,16 @@ def _echo_phase(prepared: Any, number: int) -> None:
     training.begin_phase(prepared, number)
     if len(prepared.phases) > 1:
         click.echo(f"Phase {number + 1} of {len(prepared.phases)}, epochs: {phase.epochs}")
-    _echo_lines(
-        {
-            "strategy": phase.strategy.reason,
+    lines = {"strategy": phase.strategy.reason}
+    if phase.epochs:
+        lines |= {
             "rates": f"{phase.schedule}, optimizer {prepared.config.optimizer}",
             "cache": training.planned_cache(prepared, number),
         }
-    )
+    _echo_lines(lines)
     steps = phase.epochs * len(prepared.data.train)
-    click.echo(planning.plan_table(planning.block_plan(prepared.model, steps)))
+    rows = planning.block_plan(prepared.model, steps)
+    click.echo(planning.plan_table(rows, trained="yes" if steps else "solved"))
 
 
 def _echo_lines(lines: Mapping[str, str]) -> None:

@@ -137,6 +137,12 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
             image = self._items.image(int(self._indices[index]), self._settings)
         return resized(image, self._settings)
 
+    def resized(self, settings: ImageSettings) -> ImageDataset:
+        """The same images, unchanged, brought to another size."""
+        return ImageDataset(
+            self._items, self._indices, settings, self.classes, skip_broken=self._skip_broken
+        )
+
     def names(self) -> tuple[str, ...]:
         """What each image is called, those left out that have turned out to be broken."""
         return tuple(self.name(int(index)) for index in torch.nonzero(~self.broken))
@@ -193,7 +199,7 @@ def image_loader(
     dataset: ImageDataset,
     *,
     batch_size: int,
-    sampler: Sampler[int] | None = None,
+    sampler: Sampler[int] | Sequence[int] | None = None,
     collate: Callable[[Sequence[Any]], Any] | None = None,
     num_workers: int = 0,
 ) -> DataLoader[Any]:

@@ -89,11 +89,11 @@ class ImageData:
             the order of the part's files: that of `validation`, `test` and
             `in_order("train")`, not that of `train`.
         """
-        return self._dataset(part).labels
+        return self.dataset(part).labels
 
-    def fingerprint(self) -> str:
-        """A digest of the training images, their order and their labels."""
-        return self._dataset("train").fingerprint()
+    def fingerprint(self, part: Part = "train") -> str:
+        """A digest of the images of a part, their size, their order and their labels."""
+        return self.dataset(part).fingerprint()
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of this epoch next.
@@ -115,7 +115,7 @@ class ImageData:
             Names in the order of `in_order`, without the images that have
             turned out to be broken so far.
         """
-        return self._dataset(part).names()
+        return self.dataset(part).names()
 
     def in_order(self, part: Part) -> DataLoader[Any]:
         """Batches of a part in the order of `labels`, decoded in this process.
@@ -123,7 +123,7 @@ class ImageData:
         Args:
             part: "train", "validation" or "test".
         """
-        return image_loader(self._dataset(part), batch_size=self.batch_size)
+        return image_loader(self.dataset(part), batch_size=self.batch_size)
 
     @property
     def batch_size(self) -> int:
@@ -172,14 +172,14 @@ class ImageData:
         """
         untested = self.untested()
         numbers = {"train": train, "validation": validation, "test": test}
-        change = self._dataset("train").change
+        change = self.dataset("train").change
         cut = {
             part: untested.cut(chosen, change=change if part == "train" else None)
             for part, chosen in numbers.items()
             if len(chosen)
         }
         if "test" not in cut and self.test is not None:
-            cut["test"] = self._dataset("test")
+            cut["test"] = self.dataset("test")
         loaders = self._loading.loaders(cut, batch_size=self.batch_size)
         return replace(
             self,
@@ -189,7 +189,12 @@ class ImageData:
             _datasets=cut,
         )
 
-    def _dataset(self, part: Part) -> ImageDataset:
+    def dataset(self, part: Part) -> ImageDataset:
+        """The images of a part one by one, as torch has it.
+
+        Args:
+            part: "train", "validation" or "test".
+        """
         if part not in self._datasets:
             present = ", ".join(self._datasets)
             raise ValueError(f"`part` must be one of {present}. Received: part={part!r}.")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-_UNFINISHED = ".unfinished-"
+UNFINISHED = ".unfinished-"
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
@@ -24,7 +24,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         OSError: If the disk is full, in one sentence; or for any other reason.
     """
-    unfinished = path.with_name(f"{_UNFINISHED}{os.getpid()}-{path.name}")
+    unfinished = path.with_name(f"{UNFINISHED}{os.getpid()}-{path.name}")
     try:
         with telling_a_full_disk(path):
             write(unfinished)
@@ -37,7 +37,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove what a process that was killed has left half written."""
-    for path in folder.glob(f"{_UNFINISHED}*"):
+    for path in folder.glob(f"{UNFINISHED}*"):
         if path.is_file():
             path.unlink(missing_ok=True)
 

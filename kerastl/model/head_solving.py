@@ -197,7 +197,8 @@ def solve_rows(
         ValueError: If the head cannot be solved, or labels are out of range.
     """
     check_can_solve(model)
-    targets = np.concatenate([_targets(model, part.labels) for part in parts])
+    all_labels = _alike(model, [part.labels for part in parts])
+    targets = np.concatenate([_targets(model, labels) for labels in all_labels])
     rows = Rows(
         [part.features for part in parts],
         targets,
@@ -217,7 +218,7 @@ def solve_rows(
     given = None if penalty is None else np.atleast_1d(np.asarray(penalty, float))
     found = solve(rows, loss, folded[images], penalty=given, device=_device())
     _assign(model, found)
-    labels = np.concatenate([part.labels for part in parts])[first]
+    labels = np.concatenate(all_labels)[first]
     return SolvedHead(
         penalty=found.penalty,
         path=found.path,
@@ -229,6 +230,14 @@ def solve_rows(
         task=model.task,
         num_outputs=model.num_classes,
     )
+
+
+def _alike(model: Any, labels: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Class numbers as rows of shares where some of the images have those, as mixed ones do."""
+    if len({part.ndim for part in labels}) == 1:
+        return list(labels)
+    shares = np.eye(model.num_classes, dtype="float32")
+    return [part if part.ndim == 2 else shares[part.astype(np.int64)] for part in labels]
 
 
 def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> np.ndarray:

@@ -40,7 +40,7 @@ def block_plan(model: Any, total_steps: int) -> tuple[BlockPlan, ...]:
 
     Args:
         model: The classifier.
-        total_steps: Batches of the whole run.
+        total_steps: Batches of the whole run; 0: nothing trains step by step.
 
     Raises:
         ValueError: If the model is not compiled.
@@ -50,21 +50,26 @@ def block_plan(model: Any, total_steps: int) -> tuple[BlockPlan, ...]:
     rows = []
     for block in model.blocks:
         rates: Sequence[float | None] = (None,) * 3
-        if block.trainable and block.name in optimizer.blocks_with_rates:
+        if total_steps and block.trainable and block.name in optimizer.blocks_with_rates:
             rates = [optimizer.rate_at(block.name, step) for step in steps]
         mode = _batch_norm(block)
         rows.append(BlockPlan(block.name, block.num_parameters, block.trainable, mode, *rates))
     return tuple(rows)
 
 
-def plan_table(rows: Sequence[BlockPlan]) -> str:
-    """The plan as text, one line per block and a line of totals."""
+def plan_table(rows: Sequence[BlockPlan], *, trained: str = "yes") -> str:
+    """The plan as text, one line per block and a line of totals.
+
+    Args:
+        rows: The blocks.
+        trained: What is said of a block that is not frozen.
+    """
     header = ("block", "parameters", "trains", "batch norm", "rate: start", "middle", "end")
     lines = [
         (
             row.name,
             f"{row.num_parameters:,}",
-            "yes" if row.trainable else "frozen",
+            trained if row.trainable else "frozen",
             row.batch_norm,
             *(_rate(rate) for rate in (row.rate_start, row.rate_middle, row.rate_end)),
         )

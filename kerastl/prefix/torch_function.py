@@ -37,7 +37,10 @@ class TorchPrefix:
         """Tensors `(batch, ...)` on the model's device."""
         now = self._versions()
         if now != self._made_for:
-            self._calls = [self._call_of(layer) for layer in self._layers]
+            self._calls = [
+                inference_call(layer, is_block=layer.name in self._block_names)
+                for layer in self._layers
+            ]
             self._made_for = now
         with torch.no_grad():
             values = images
@@ -54,12 +57,19 @@ class TorchPrefix:
             for tensor in (*layer.module.parameters(), *layer.module.buffers())
         )
 
-    def _call_of(self, layer: Any) -> Callable[[Any], Any]:
-        if isinstance(layer, TorchBlock):
-            return layer.inference_call(folded(layer.module))
-        if layer.name in self._block_names:
-            return lambda values: layer(values, training=False)
-        return lambda values: layer(values)
+
+def inference_call(layer: Any, *, is_block: bool) -> Callable[[Any], Any]:
+    """What a layer does in inference mode; a torch block runs as a folded copy.
+
+    Args:
+        layer: A layer of a classifier.
+        is_block: Whether it is one of the classifier's blocks, which have a training mode.
+    """
+    if isinstance(layer, TorchBlock):
+        return layer.inference_call(folded(layer.module))
+    if is_block:
+        return lambda values: layer(values, training=False)
+    return lambda values: layer(values)
 
 
 def numpy_of(tensor: torch.Tensor) -> np.ndarray:

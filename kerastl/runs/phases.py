@@ -27,7 +27,7 @@ class Phase:
     Attributes:
         strategy: What trains, at what rates, and why.
         schedule: How the rates change over the phase.
-        epochs: Passes over the training images, at most.
+        epochs: Passes over the training images, at most; 0: the head is solved.
         patience: Epochs without a better score that end it; None: no end but the last.
         batch_norm: What batch norms of blocks that train do with their statistics.
     """
@@ -60,22 +60,14 @@ def phases_of(
         return _gradual(config, blocks)
     else:
         parts = [config]
-    return tuple(
-        Phase(
-            choose(_wishes(part), blocks, images=images, num_classes=num_classes),
-            part.schedule,
-            _epochs(part),
-            part.patience,
-            part.batch_norm or TRAIN,
-        )
-        for part in parts
-    )
-
-
-def _epochs(config: RunConfig) -> int:
-    """Epochs of a phase: none where only the head is solved."""
-    is_solved = config.solver == SOLVE and config.strategy == FEATURE_EXTRACTION
-    return 0 if is_solved else config.epochs or TRAINED_EPOCHS
+    phases = []
+    for part in parts:
+        chosen = choose(_wishes(part), blocks, images=images, num_classes=num_classes)
+        is_solved = part.solver == SOLVE and chosen.name == FEATURE_EXTRACTION
+        epochs = 0 if is_solved else part.epochs or TRAINED_EPOCHS
+        mode = part.batch_norm or TRAIN
+        phases.append(Phase(chosen, part.schedule, epochs, part.patience, mode))
+    return tuple(phases)
 
 
 def as_options(phases: Sequence[Phase]) -> tuple[dict[str, Any], ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from kerastl.blocks.batch_norm import FROZEN
 from kerastl.blocks.batch_norm import TRAIN as TRAIN_STATISTICS
+from kerastl.runs import strategies
 from kerastl.runs.config import RunConfig
 from kerastl.runs.strategies import AUTO, SOLVE, TRAIN
 
@@ -35,7 +36,7 @@ TRAINED_EPOCHS = 12
 """Passes over the training images where the head starts at random."""
 
 # What follows is for fine-tuning from the solved head: `benchmarks/accuracy` has the experiments.
-FINE_TUNING_STEPS = 150
+FINE_TUNING_STEPS = 200
 """Steps, at least."""
 
 FINE_TUNING_EPOCHS = 6
@@ -51,6 +52,18 @@ FEW_IMAGES = 1000
 
 _MOST_VALUES = 2e10
 """Images times outputs times features above which a head is trained faster than solved."""
+
+
+AUTO_RULE = {
+    "full": "where the features behind a block in the middle tell the images apart better than the "
+    "last ones do: these images are far from what the backbone was trained on",
+    "partial": f"else, from {strategies.FEW_IMAGES} images per class on",
+    "solved": "else only the head is solved; and where fine-tuning from it is no better on the "
+    "validation images, it is kept",
+}
+"""What the strategy auto does, and when."""
+
+HEAD_IS = {SOLVE: "solved", TRAIN: "trained"}
 
 
 @dataclass(frozen=True)

@@ -63,25 +63,36 @@ class Solution:
     gradient: float
 
 
-def held_out_losses(rows: Rows, loss: str, folds: np.ndarray, *, device: str = "cpu") -> np.ndarray:
-    """The loss of each row, of heads that were solved without it, at the best penalty.
+def held_out_outputs(
+    rows: Rows, loss: str, folds: np.ndarray, *, device: str = "cpu"
+) -> np.ndarray:
+    """What each row gets from a head that was solved without it, at the best penalty.
+
+    As `Solution.held_out`, where the head itself is not wanted.
 
     Args:
         rows: Features, targets and weights.
         loss: One of `LOSSES`.
         folds: Which fold holds each row out, -1 for none, `(rows,)`.
         device: Where the products run, as torch names it.
+    """
+    mean, scale = np.zeros(rows.num_outputs), np.ones(rows.num_outputs)
+    if loss == SQUARED:
+        rows, mean, scale = _standard_targets(rows)
+    if not (folds >= 0).any():
+        return np.full((len(rows), rows.num_outputs), np.nan)
+    trials = _trials(rows, basis_of(rows), loss, folds, device)
+    return trials.search(exactly=False)[1].held_out * scale + mean
+
+
+def held_out_losses(rows: Rows, loss: str, folds: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+    """The loss of each row at these outputs; arguments as there.
 
     Returns:
         `(rows, 1)` for "softmax", else `(rows, outputs)`; NaN where a row never was held out.
     """
-    if loss == SQUARED:
-        rows, _, _ = _standard_targets(rows)
-    targets = rows.target_rows(slice(0, len(rows)))
-    if not (folds >= 0).any():
-        return np.full_like(targets[:, :1] if loss == SOFTMAX else targets, np.nan)
-    trials = _trials(rows, basis_of(rows), loss, folds, device)
-    return row_losses(loss, trials.search(exactly=False)[1].held_out, targets)
+    outputs = held_out_outputs(rows, loss, folds, device=device)
+    return row_losses(loss, outputs, rows.target_rows(slice(0, len(rows))))
 
 
 def _trials(rows: Rows, basis: Basis, loss: str, folds: np.ndarray, device: str) -> _Trials:

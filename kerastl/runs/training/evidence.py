@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import keras
 import numpy as np
 
-from kerastl.blocks.running import no_gradients, run_layers
 from kerastl.model.head_solving import LabelledRows, fold_losses
+from kerastl.prefix.block_means import block_means
 from kerastl.runs import strategies
 from kerastl.runs.training.preparing import PreparedRun
 
@@ -57,8 +55,9 @@ def gather(prepared: PreparedRun) -> Evidence:
     features: dict[str, list[np.ndarray]] = {}
     labels: list[np.ndarray] = []
     data.set_epoch(0)
+    means = block_means(model)
     for images, *others in data.train:
-        for block, values in block_means(model, images).items():
+        for block, values in means(np.asarray(images)).items():
             features.setdefault(block, []).append(values)
         labels.append(np.asarray(others[0]))
         if sum(map(len, labels)) >= MOST_IMAGES:
@@ -80,36 +79,19 @@ def gather(prepared: PreparedRun) -> Evidence:
 
 def _compared(losses: dict[str, np.ndarray], *, images: int, per_class: float) -> Evidence:
     """The evidence in the losses of each image by block, the last block last."""
-    means = {block: float(np.nanmean(values)) for block, values in losses.items()}
+    held_out = ~np.isnan(next(iter(losses.values())))
+    means = {
+        block: float(values[held_out].mean()) if held_out.any() else np.nan
+        for block, values in losses.items()
+    }
     *middle, last = means
     if not middle or np.isnan(means[last]):
         return Evidence(means, last, last, 0.0, images, per_class)
     best = min(middle, key=lambda block: means[block])
-    gains = losses[last] - losses[best]
-    gains = gains[~np.isnan(gains)]
+    gains = (losses[last] - losses[best])[held_out]
     error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.inf
     certainty = float(gains.mean() / error) if error > 0 else 0.0
     return Evidence(means, best, last, certainty, images, per_class)
-
-
-def block_means(model: Any, images: Any) -> dict[str, np.ndarray]:
-    """The output of each block before the head, its mean over positions, `(batch, channels)`.
-
-    Args:
-        model: The classifier; it runs in inference mode.
-        images: Pixels 0-255, `(batch, height, width, 3)`.
-    """
-    found: dict[str, np.ndarray] = {}
-    head = [layer.name for layer in model.layers].index(model.block_names[-1])
-    with no_gradients():
-        values: Any = keras.ops.convert_to_tensor(images)
-        for layer in model.layers[1:head]:
-            values = run_layers(model, [layer], values, training=False)
-            if layer.name in model.block_names[:-1]:
-                found[layer.name] = _mean(values)
-        last = model.block_names[-2]
-        found[last] = _mean(values)  # pooled as the model does it
-    return found
 
 
 def choice(found: Evidence) -> tuple[str, str]:
@@ -132,9 +114,3 @@ def choice(found: Evidence) -> tuple[str, str]:
         f"feature-extraction: {seen}, so no block has much to learn from so few images, and only "
         "the head is solved."
     )
-
-
-def _mean(values: Any) -> np.ndarray:
-    first = values[0] if isinstance(values, list | tuple) else values
-    array = np.asarray(keras.ops.convert_to_numpy(first), dtype="float32")
-    return array.mean(axis=tuple(range(1, array.ndim - 1))) if array.ndim > 2 else array

@@ -76,6 +76,8 @@ class Training:
         keep.set_model(prepared.model)
         first, memory, weights = 0, None, None
         if prepared.is_only_solved:
+            for line in phase_lines(prepared.phases[0]):
+                shown.echo(line)
             self._finish_with_solved(shown)
             return
         if self._resume is not None:
@@ -160,6 +162,8 @@ class Training:
 
     def cache_report(self) -> str:
         """What was kept of the frozen blocks' output in each phase of this process, or why not."""
+        if self.final_head is not None and not self.keep.epochs:
+            return f"not needed: features of {self.final_head.images:,} images, computed once"
         reports = self._cache_reports
         if len(self._prepared.phases) == 1 or not reports:
             return str(self._prepared.model.cache_report)

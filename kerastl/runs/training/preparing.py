@@ -155,7 +155,13 @@ def _with_phases(
     phases = phases_of(
         of_phases, model.block_names, images=data.sizes["train"], num_classes=data.num_classes
     )
-    settled = config if is_open else _resolved(config, model, phases)
+    if is_open:
+        settled = replace(config, image_size=model.image_size)
+        (phase,) = phases
+        reason = "auto: settled once the head is solved, by what it shows."
+        phases = (replace(phase, strategy=replace(phase.strategy, reason=reason)),)
+    else:
+        settled = _resolved(config, model, phases)
     prepared = PreparedRun(settled, data, model, phases, solver, is_open)
     _set_blocks(model, phases[0])
     model.compile(

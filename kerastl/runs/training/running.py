@@ -27,7 +27,7 @@ from kerastl.runs.config import RunConfig
 from kerastl.runs.folds.cutting import notes
 from kerastl.runs.interrupts import noticing_ctrl_c
 from kerastl.runs.report import write_report
-from kerastl.runs.strategies import SOLVE, TRAIN
+from kerastl.runs.solver import HEAD_IS
 from kerastl.runs.training import evidence
 from kerastl.runs.training.fold_runs import (
     FoldsOutcome,
@@ -143,8 +143,7 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
 def _settled(config: RunConfig, echo: Echo) -> tuple[PreparedRun, HeadResult | None]:
     """The run with its strategy settled, and its head where that took a solved one."""
     prepared = prepare(config, echo=echo)
-    done = {SOLVE: "solved", TRAIN: "trained"}[prepared.solver.name]
-    echo(f"Head {done} {prepared.solver.why}")
+    echo(f"Head {HEAD_IS[prepared.solver.name]} {prepared.solver.why}")
     if config.folds:
         for line in notes(prepared.data, config.folds):
             echo(line)

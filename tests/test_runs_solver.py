@@ -1,0 +1,103 @@
+"""Whether a run's head is solved, and for how long it is fine-tuned from there."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kerastl.runs import config_file, solver
+from kerastl.runs.config import RunConfig
+from kerastl.runs.solver import solver_of, with_lengths
+from kerastl.runs.training import evidence
+
+SIZES = {"images": 300, "outputs": 10, "features": 1280}
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "solve"),
+        ({"strategy": "full"}, "solve"),
+        ({"batch_size": 8, "augment": "light", "class_weight": "balanced"}, "solve"),
+        ({"epochs": 12}, "train"),
+        ({"learning_rate": 1e-3}, "train"),
+        ({"block_rate": {"head": 1e-3}}, "train"),
+        ({"focal": 2.0}, "train"),
+        ({"hidden_units": (16,)}, "train"),
+        ({"dropout": 0.2}, "train"),
+        ({"solver": "train"}, "train"),
+        ({"solver": "solve", "epochs": 3, "strategy": "full"}, "solve"),
+    ],
+)
+def test_an_option_that_says_how_a_head_is_trained_trains_it(options, name):
+    assert solver_of(RunConfig(**options), **SIZES).name == name
+
+
+def test_more_rows_than_are_solved_fast_are_trained_and_it_is_said():
+    found = solver_of(RunConfig(), images=10**6, outputs=1000, features=2048)
+    assert found.name == "train"
+    assert "1,000,000 images of 1,000 classes" in found.why
+
+
+def test_hidden_layers_cannot_be_solved():
+    with pytest.raises(ValueError, match="`solver` must be train with `hidden_units`"):
+        solver_of(RunConfig(solver="solve", hidden_units=(8,)), **SIZES)
+
+
+@pytest.mark.parametrize(
+    ("images", "steps_per_epoch", "epochs"), [(80, 5, 40), (1079, 34, 6), (100_000, 3125, 6)]
+)
+def test_few_images_are_fine_tuned_for_steps_and_many_for_epochs(images, steps_per_epoch, epochs):
+    solved = solver_of(RunConfig(), **{**SIZES, "images": images})
+    settled = with_lengths(RunConfig(), solved, steps_per_epoch=steps_per_epoch)
+    assert (settled.epochs, settled.batch_norm, settled.solver) == (epochs, "frozen", "solve")
+    size = solver.batch_size_of(RunConfig(), solved, images=images)
+    assert size == (16 if images < 1000 else 32)
+
+
+def test_a_trained_head_has_the_defaults_that_it_had():
+    trained = solver_of(RunConfig(solver="train"), **SIZES)
+    settled = with_lengths(RunConfig(), trained, steps_per_epoch=3)
+    assert (settled.epochs, settled.batch_norm) == (12, "train")
+    assert solver.batch_size_of(RunConfig(), trained, images=300) == 32
+
+
+def test_a_config_file_of_a_run_that_trained_every_head_repeats_it(tmp_path):
+    old, by_hand = tmp_path / "old.toml", tmp_path / "by_hand.toml"
+    old.write_text('config_version = 1\nstrategy = "feature-extraction"\n')
+    by_hand.write_text('strategy = "feature-extraction"\n')
+    assert config_file.read(old)["solver"] == "train"
+    assert "solver" not in config_file.read(by_hand)
+
+
+def test_a_settled_config_file_gives_the_same_options(tmp_path):
+    config = replace(RunConfig(), solver="solve", strategy="full", keep_start=True, batch_size=16)
+    path = tmp_path / "config.toml"
+    path.write_text(config_file.to_toml(config))
+    assert RunConfig(**config_file.read(path)) == config
+
+
+def losses(middle, last, noise=0.1):
+    draws = np.random.default_rng(0).normal(size=(2, 40)) * noise
+    return {"layer1": middle + draws[0], "layer2": last + draws[1]}
+
+
+@pytest.mark.parametrize(
+    ("middle", "per_class", "strategy"),
+    [(0.5, 10, "full"), (1.0, 10, "feature-extraction"), (1.0, 150, "partial"), (0.5, 150, "full")],
+)
+def test_a_middle_block_that_is_surely_better_is_for_fine_tuning(middle, per_class, strategy):
+    found = evidence._compared(losses(middle, 1.0), images=40, per_class=per_class)
+    assert evidence.choice(found)[0] == strategy
+
+
+def test_a_difference_within_the_noise_is_none():
+    found = evidence._compared(losses(1.2, 1.0, noise=1.0), images=40, per_class=10)
+    assert found.certainty < evidence.CERTAIN
+    assert evidence.choice(found)[0] == "feature-extraction"
+
+
+def test_images_that_no_fold_holds_out_say_nothing():
+    nothing = {"layer1": np.full(3, np.nan), "layer2": np.full(3, np.nan)}
+    found = evidence._compared(nothing, images=3, per_class=1)
+    assert evidence.choice(found)[0] == "feature-extraction"
