@@ -86,6 +86,7 @@ def test_a_solved_head_has_as_many_folds_as_asked(config, tmp_path):
     assert not (tmp_path / "run" / "folds").exists()
 
 
+@pytest.mark.slow
 def test_a_class_of_one_image_is_said_to_be_never_held_out(trained, tmp_path):
     from PIL import Image
 
@@ -292,3 +293,22 @@ def test_numbers_have_folds_too(trained, tmp_path, solver):
     assert measured.folds["count"] == 2
     assert measured.out_of_fold["mean_absolute_error"] >= 0
     assert len(rows_of(tmp_path / "run")) == 12
+
+
+def test_the_plan_and_the_results_tell_of_the_folds(pictures, tmp_path):
+    from click.testing import CliRunner
+
+    from kerastl.commands import main
+
+    options = [
+        *("--data", f"folder:{pictures}", "--backbone", "module:small_models:tiny_resnet"),
+        *("--image-size", "32", "--workers", "0", "--batch-size", "4", "--folds", "2"),
+        *("--output", str(tmp_path / "run")),
+    ]
+    solved = [*options, "--strategy", "feature-extraction"]
+    plan = CliRunner().invoke(main, ["plan", *solved])
+    assert "folds     2 of 16 images, each predicted by a head" in plan.stdout, plan.output
+    trained = CliRunner().invoke(main, ["plan", *options, "--strategy", "full", "--epochs", "3"])
+    assert "a run without each, 12 steps together, then one on all, 12 steps" in trained.stdout
+    run = CliRunner().invoke(main, ["run", *solved])
+    assert "(mean and standard deviation of 2 folds)" in run.stdout, run.output

@@ -55,6 +55,8 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         for line in notes(prepared.data, settled.folds):
             click.echo(line, err=True)
         lines["folds"] = training.planned_folds(prepared)
+        if not prepared.is_only_solved:
+            lines.pop("steps")  # of a run without folds
     given = {name: value for name, value in changed_options(config).items() if name != "phase"}
     if given:
         lines["options"] = ", ".join(f"{name}={value!r}" for name, value in given.items())
