@@ -13,6 +13,7 @@ import kerastl
 from kerastl.evaluation import run_record as results
 from kerastl.runs import training
 from kerastl.runs.folds import files
+from kerastl.runs.training import solving
 from kerastl.solving.folds import fold_numbers
 
 TRAINED = {
@@ -217,6 +218,50 @@ def test_a_fold_is_held_out_of_its_run_and_its_validation(trained, tmp_path, mon
     text = (tmp_path / "run" / results.CONFIG_FILE).read_text()
     assert 'keep_best = "loss"' in text
     assert "folds = 2" in text
+
+
+@pytest.mark.parametrize("solver", ["solve", pytest.param("train", marks=pytest.mark.slow)])
+def test_groups_of_a_table_are_never_split(trained, tmp_path, solver, monkeypatch):
+    from PIL import Image
+
+    lines, group_of = ["path,label,patient"], {}
+    for number in range(24):
+        pixels = np.full((32, 32, 3), 10 * number, "uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'ab'[number % 2]},{number // 3}")
+        group_of[f"{number}.png"] = number // 3
+    (tmp_path / "table.csv").write_text("\n".join(lines))
+    options = {
+        "data": f"csv:{tmp_path / 'table.csv'}?group=patient",
+        "solver": solver,
+        "strategy": "partial" if solver == "train" else "feature-extraction",
+        "epochs": 1 if solver == "train" else None,
+        "keep_best": "loss" if solver == "train" else None,
+        "test_split": 0.25,
+        "folds": 3,
+    }
+    seen = []
+    original = training.running._test
+    monkeypatch.setattr(
+        training.running, "_test", lambda prepared: seen.append(prepared.data) or original(prepared)
+    )
+    heads = []
+    solve = solving.solve_rows
+    monkeypatch.setattr(
+        solving,
+        "solve_rows",
+        lambda *given, **named: heads.append(solve(*given, **named)) or heads[-1],
+    )
+    measured = training.run(replace(trained, **options), echo=quiet)
+    assert measured.folds["count"] == 3
+    for head in heads:
+        patients = np.concatenate([seen[0].dataset(p).groups for p in ("train", "validation")])
+        for patient in set(patients):
+            assert len(set(head.fold_of_image[patients == patient])) == 1
+    assert len(seen) == (4 if solver == "train" else 1)
+    for data in seen:
+        parts = [set(data.dataset(p).groups) for p, size in data.sizes.items() if size]
+        assert len(set().union(*parts)) == sum(map(len, parts))
 
 
 def test_folds_of_a_run_are_those_of_a_solved_head():

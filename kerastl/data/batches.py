@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from kerastl.data.augmentation import ChangeImage
 from kerastl.data.decoding import decoding_reason, quiet_decoding
-from kerastl.data.items import BrokenImage, ImageItems, JoinedItems
+from kerastl.data.items import BrokenImage, ImageItems, JoinedItems, groups_of
 from kerastl.data.resizing import ImageSettings, resized
 from kerastl.errors import BrokenImagesError
 from kerastl.internals.jax_threads import jax_runs
@@ -43,6 +43,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
     Attributes:
         change: As given.
         labels: Class of each image, int64, `(images,)`, or a row for each.
+        groups: What each image is of, where the source says it, `(images,)`, or None.
         classes: Name of each class, as torchvision's data sets have it.
         can_fork: Whether the images can be read in a forked process.
         repeats: Whether an image is the same each time.
@@ -69,6 +70,8 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         self._settings = settings
         self._skip_broken = skip_broken
         self.labels: np.ndarray = items.labels[indices]
+        groups = groups_of(items)
+        self.groups = None if groups is None else groups[indices]
         self.classes = tuple(classes)
         self.can_fork = items.can_fork
         self.broken = torch.zeros(len(indices), dtype=torch.bool).share_memory_()
@@ -87,6 +90,8 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         digest.update(self.labels.tobytes())
         digest.update(self._items.fingerprint(self._indices).encode())
         digest.update(repr(self.change).encode())
+        if self.groups is not None:
+            digest.update("\n".join(self.groups.tolist()).encode())
         return digest.hexdigest()
 
     def cut(self, numbers: np.ndarray, *, change: ChangeImage | None = None) -> ImageDataset:

@@ -44,10 +44,20 @@ class FileItems:
     Attributes:
         paths: One path per image.
         labels: Class of each image, int64, `(images,)`.
+        groups: What each image is of, such as a patient, text, `(images,)`; or None.
     """
 
     paths: Sequence[Path]
     labels: np.ndarray
+    groups: np.ndarray | None = None
+
+    def some(self, numbers: Sequence[int] | np.ndarray) -> FileItems:
+        """Some of the files."""
+        chosen = np.asarray(numbers, np.int64)
+        groups = None if self.groups is None else self.groups[chosen]
+        return FileItems(
+            tuple(self.paths[int(number)] for number in chosen), self.labels[chosen], groups
+        )
 
     @property
     def can_fork(self) -> bool:
@@ -111,6 +121,12 @@ class ArrayItems:
         return digest.hexdigest()
 
 
+def groups_of(items: ImageItems) -> np.ndarray | None:
+    """What each image is of, where the source says it: these are never parted."""
+    found: np.ndarray | None = getattr(items, "groups", None)
+    return found
+
+
 class JoinedItems:
     """The images of two sources, one after the other.
 
@@ -120,6 +136,7 @@ class JoinedItems:
 
     Attributes:
         labels: Of all.
+        groups: Of all, where both have them, or None.
         start: Number of the first image of the second source.
     """
 
@@ -127,6 +144,8 @@ class JoinedItems:
         self._parts = (first, second)
         self.start = len(first.labels)
         self.labels = np.concatenate([first.labels, second.labels])
+        groups = [found for part in self._parts if (found := groups_of(part)) is not None]
+        self.groups = np.concatenate(groups) if len(groups) == len(self._parts) else None
 
     @property
     def can_fork(self) -> bool:

@@ -14,14 +14,19 @@ from kerastl.backbones.base import Resizing
 from kerastl.data.arrays import array_data
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
-from kerastl.data.items import BrokenImage, ImageItems, SourceData
+from kerastl.data.items import BrokenImage, ImageItems, SourceData, groups_of
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
 from kerastl.data.resizing import ImageSettings, ResizeMode
 from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
 from kerastl.data.specs import data_source, parse_data_spec
-from kerastl.data.splitting import check_fractions, random_split, stratified_split
+from kerastl.data.splitting import (
+    check_fractions,
+    grouped_split,
+    random_split,
+    stratified_split,
+)
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
 from kerastl.errors import unknown_name
 
@@ -224,7 +229,8 @@ def load_data(
 
     Parts that the data have themselves are used as they are. Each of the
     others is drawn from the training images: every class in proportion, or
-    at random where an image has several labels or numbers.
+    at random where an image has several labels or numbers; groups of a table
+    whole.
 
     Args:
         spec: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `digits`, or a
@@ -374,7 +380,10 @@ def _split(
     """Each part's items, and which of them it has: its own, or drawn from "train"."""
     missing = {part: value for part, value in fractions.items() if part not in data.parts}
     train = data.parts["train"]
-    if train.labels.ndim > 1:
+    groups = groups_of(train)
+    if groups is not None:
+        drawn = grouped_split(train.labels, groups, missing, seed=seed)
+    elif train.labels.ndim > 1:
         drawn = random_split(len(train.labels), missing, seed=seed)
     else:
         drawn = stratified_split(train.labels, missing, seed=seed, class_names=data.class_names)

@@ -80,6 +80,7 @@ class UntestedImages:
 
     Attributes:
         labels: Class of each, int64, `(images,)`, or a row for each.
+        groups: What each is of, where the source says it, `(images,)`, or None.
     """
 
     def __init__(self, datasets: Sequence[ImageDataset]) -> None:
@@ -89,6 +90,7 @@ class UntestedImages:
             joined = joined.joined_with(other)
         self._images = joined
         self.labels: np.ndarray = joined.labels
+        self.groups: np.ndarray | None = joined.groups
 
     def __len__(self) -> int:
         return len(self._images)

@@ -74,7 +74,8 @@ def cross_validate(
             also a `DataLoader`, or batches `(images, labels, ...)` that end.
         y: Labels of arrays.
         folds: How many; fewer where there are fewer images, or groups.
-        groups: Images of one group are held out together, `(images,)`.
+        groups: Images of one group are held out together, `(images,)`; default: those that
+            the data of `load_data` have.
         seed: Number that fixes the folds.
         solve: Options of `model.solve_head`: `penalty`, `class_weight`, `sample_weight`,
             `views`, `batch_size`. A row of features is computed once, whatever the fold.
@@ -95,10 +96,13 @@ def cross_validate(
             "`solve` must be left out with `fit`, which trains in each fold. Received: both. "
             "Leave one out."
         )
+    if groups is None and isinstance(x, ImageData):
+        groups = x.untested().groups
+    folding = _Folding(folds, groups, seed)
     if fit is None:
-        held_out = _of_solved(model, _Folding(folds, groups, seed), x, y, dict(solve or {}))
+        held_out = _of_solved(model, folding, x, y, dict(solve or {}))
     else:
-        held_out = _of_trained(model, _Folding(folds, groups, seed), x, y, dict(fit))
+        held_out = _of_trained(model, folding, x, y, dict(fit))
     if not (held_out.folds >= 0).any():
         raise ValueError(
             "`x` must have two images of a class, of different groups. Received: none that can "

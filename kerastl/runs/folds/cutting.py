@@ -8,7 +8,7 @@ import numpy as np
 
 from kerastl.data.loading import ImageData
 from kerastl.data.parts import NOTHING
-from kerastl.data.splitting import random_split, stratified_split
+from kerastl.data.splitting import grouped_split, random_split, stratified_split
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.evaluation.folds import small_classes
 from kerastl.solving.folds import fold_numbers
@@ -60,8 +60,12 @@ class Folds:
         share = self.data.sizes["validation"] / len(self.of_image)
         if not share:
             return NOTHING
-        labels = self.data.untested().labels[numbers]
+        untested = self.data.untested()
+        labels = untested.labels[numbers]
         fractions = {"validation": share}
+        if untested.groups is not None:
+            drawn = grouped_split(labels, untested.groups[numbers], fractions, seed=self.seed)
+            return numbers[drawn["validation"]]
         if self.data.task != CLASSIFICATION:
             return numbers[random_split(len(numbers), fractions, seed=self.seed)["validation"]]
         # The only image of its class is for training.
@@ -83,9 +87,11 @@ def folds_of(data: ImageData, *, folds: int, seed: int) -> Folds:
     Raises:
         ValueError: If no image can be held out.
     """
-    labels = data.untested().labels
+    untested = data.untested()
+    labels = untested.labels
     classes = labels if data.task == CLASSIFICATION else None
-    made = Folds(data, fold_numbers(classes, len(labels), folds=folds, seed=seed), seed)
+    of_image = fold_numbers(classes, len(labels), folds=folds, groups=untested.groups, seed=seed)
+    made = Folds(data, of_image, seed)
     if made.count < 2:
         raise ValueError(
             "`folds` must have a class of two images to hold out. Received: "

@@ -102,7 +102,9 @@ def _solve(prepared: PreparedRun, parts: tuple[str, ...]) -> HeadResult:
 
 def _rows(config: RunConfig, model: Any, loader: Any) -> LabelledRows:
     views = config.cache_views if config.cache_views > 1 else VIEWS
-    return labelled(feature_rows(model, loader, model.prefix_cache, views=views), None)
+    rows = labelled(feature_rows(model, loader, model.prefix_cache, views=views), None)
+    groups = loader.dataset.groups
+    return rows if groups is None else replace(rows, groups=groups[np.unique(rows.images)])
 
 
 def _balanced(rows: list[LabelledRows]) -> list[LabelledRows]:
