@@ -1,16 +1,17 @@
-"""Feature extraction: the whole backbone frozen, a new head trained."""
+"""Feature extraction: the whole backbone frozen, a new head solved on its features."""
 
 import kerastl
 
 
-def main(image_size: int = 64, epochs: int = 5) -> float:
+def main(image_size: int = 64) -> float:
     data = kerastl.load_data("digits", image_size=image_size, seed=0)
     model = kerastl.ImageClassifier(
         "bundled:efficientnet_lite0", num_classes=data.num_classes, image_size=image_size
     )
     model.freeze()
-    model.compile(learning_rate=3e-3)
-    model.fit(data.train, validation_data=data.validation, epochs=epochs)
+    model.compile()
+    solved = model.solve_head(data.train)
+    print(f"out of fold: {solved.evaluation(data.class_names).accuracy:.3f}")
     return model.evaluate(data.test, return_dict=True)["accuracy"]
 
 

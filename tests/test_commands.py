@@ -230,7 +230,7 @@ def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
 def test_plan_tells_what_auto_does_once_the_head_is_solved():
     result = kerastl("plan", "--image-size", "32")
     assert "head      solved to convergence" in result.stdout
-    assert "Auto, once the head is solved:\nfull      where the features" in result.stdout
+    assert "Auto, once the head is solved:\nfull      from 1,000" in result.stdout
     assert result.stdout.splitlines()[-2].split()[:4] == ["head", "12,810", "solved", "none"]
 
 

@@ -1,6 +1,7 @@
 """Whether a run's head is solved, and for how long it is fine-tuned from there."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -82,22 +83,29 @@ def losses(middle, last, noise=0.1):
     return {"layer1": middle + draws[0], "layer2": last + draws[1]}
 
 
-@pytest.mark.parametrize(
-    ("middle", "per_class", "strategy"),
-    [(0.5, 10, "full"), (1.0, 10, "feature-extraction"), (1.0, 150, "partial"), (0.5, 150, "full")],
-)
-def test_a_middle_block_that_is_surely_better_is_for_fine_tuning(middle, per_class, strategy):
-    found = evidence._compared(losses(middle, 1.0), images=40, per_class=per_class)
+@pytest.mark.parametrize(("middle", "strategy"), [(0.5, "full"), (1.0, "feature-extraction")])
+def test_a_middle_block_that_is_surely_better_is_for_fine_tuning(middle, strategy):
+    found = evidence._compared(losses(middle, 1.0), images=40)
     assert evidence.choice(found)[0] == strategy
 
 
+@pytest.mark.parametrize(
+    ("per_class", "strategy"),
+    [(99, "gathered"), (100, "partial"), (999, "partial"), (1000, "full")],
+)
+def test_many_images_are_fine_tuned_whatever_the_blocks_show(monkeypatch, per_class, strategy):
+    monkeypatch.setattr(evidence, "gather", lambda prepared: None)
+    monkeypatch.setattr(evidence, "choice", lambda found: ("gathered", ""))
+    data = SimpleNamespace(sizes={"train": 5 * per_class}, num_classes=5)
+    assert evidence.settled(SimpleNamespace(data=data))[0] == strategy
+
+
 def test_a_difference_within_the_noise_is_none():
-    found = evidence._compared(losses(1.2, 1.0, noise=1.0), images=40, per_class=10)
+    found = evidence._compared(losses(1.2, 1.0, noise=1.0), images=40)
     assert found.certainty < evidence.CERTAIN
     assert evidence.choice(found)[0] == "feature-extraction"
 
 
 def test_images_that_no_fold_holds_out_say_nothing():
     nothing = {"layer1": np.full(3, np.nan), "layer2": np.full(3, np.nan)}
-    found = evidence._compared(nothing, images=3, per_class=1)
-    assert evidence.choice(found)[0] == "feature-extraction"
+    assert evidence.choice(evidence._compared(nothing, images=3))[0] == "feature-extraction"

@@ -55,9 +55,10 @@ _MOST_VALUES = 2e10
 
 
 AUTO_RULE = {
-    "full": "where the features behind a block in the middle tell the images apart better than the "
-    "last ones do: these images are far from what the backbone was trained on",
-    "partial": f"else, from {strategies.FEW_IMAGES} images per class on",
+    "full": f"from {strategies.MANY_IMAGES:,} images per class on; or where, with fewer than "
+    f"{strategies.FEW_IMAGES}, the features behind a block in the middle tell the images apart "
+    "better than the last ones do, which are then made for other images",
+    "partial": f"from {strategies.FEW_IMAGES} images per class on",
     "solved": "else only the head is solved; and where fine-tuning from it is no better on the "
     "validation images, it is kept",
 }

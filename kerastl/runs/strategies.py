@@ -170,11 +170,12 @@ def _name(wishes: Wishes, *, images: int, num_classes: int) -> tuple[str, str]:
     elif wishes.freeze_through is not None:
         name, why = "partial", f"as asked with a freeze through {wishes.freeze_through}"
     else:
-        name, why = _by_images(images, num_classes)
+        name, why = by_images(images, num_classes)
     return name, f"{name}: {why}, so {wishes.recipes[name].what}."
 
 
-def _by_images(images: int, num_classes: int) -> tuple[str, str]:
+def by_images(images: int, num_classes: int) -> tuple[str, str]:
+    """The strategy that the rule of thumb has for so many images, and their number in words."""
     per_class = images / num_classes
     counted = f"{per_class:.0f} images per class ({images} for {num_classes} classes)"
     if per_class < FEW_IMAGES:

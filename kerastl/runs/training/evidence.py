@@ -38,7 +38,6 @@ class Evidence:
         certainty: The mean difference of the images' losses in its standard
             errors; above 0 where the block in the middle is better.
         images: How many were looked at.
-        per_class: Training images per class.
     """
 
     losses: dict[str, float]
@@ -46,7 +45,6 @@ class Evidence:
     last: str
     certainty: float
     images: int
-    per_class: float
 
 
 def gather(prepared: PreparedRun) -> Evidence:
@@ -74,10 +72,10 @@ def gather(prepared: PreparedRun) -> Evidence:
         for block, parts in features.items()
         if parts[0].shape[1] >= _FEWEST_CHANNELS or block == model.block_names[-2]
     }
-    return _compared(losses, images=len(truth), per_class=data.sizes["train"] / data.num_classes)
+    return _compared(losses, images=len(truth))
 
 
-def _compared(losses: dict[str, np.ndarray], *, images: int, per_class: float) -> Evidence:
+def _compared(losses: dict[str, np.ndarray], *, images: int) -> Evidence:
     """The evidence in the losses of each image by block, the last block last."""
     held_out = ~np.isnan(next(iter(losses.values())))
     means = {
@@ -86,12 +84,21 @@ def _compared(losses: dict[str, np.ndarray], *, images: int, per_class: float) -
     }
     *middle, last = means
     if not middle or np.isnan(means[last]):
-        return Evidence(means, last, last, 0.0, images, per_class)
+        return Evidence(means, last, last, 0.0, images)
     best = min(middle, key=lambda block: means[block])
     gains = (losses[last] - losses[best])[held_out]
     error = gains.std(ddof=1) / len(gains) ** 0.5 if len(gains) > 1 else np.inf
     certainty = float(gains.mean() / error) if error > 0 else 0.0
-    return Evidence(means, best, last, certainty, images, per_class)
+    return Evidence(means, best, last, certainty, images)
+
+
+def settled(prepared: PreparedRun) -> tuple[str, str]:
+    """The strategy for the images of a run whose head is solved, and why, in a sentence."""
+    images, classes = prepared.data.sizes["train"], prepared.data.num_classes
+    if images / classes < strategies.FEW_IMAGES:
+        return choice(gather(prepared))
+    name, why = strategies.by_images(images, classes)
+    return name, f"{name}: {why}, so training the blocks from the solved head is tried."
 
 
 def choice(found: Evidence) -> tuple[str, str]:
@@ -104,11 +111,6 @@ def choice(found: Evidence) -> tuple[str, str]:
         return "full", (
             f"full: {seen}, so the later blocks are made for other images than these, and every "
             "block trains from the solved head."
-        )
-    if found.per_class >= strategies.FEW_IMAGES:
-        return "partial", (
-            f"partial: {found.per_class:.0f} images per class are enough to train the later blocks "
-            "from the solved head."
         )
     return strategies.FEATURE_EXTRACTION, (
         f"feature-extraction: {seen}, so no block has much to learn from so few images, and only "

@@ -246,7 +246,7 @@ def _by_evidence(prepared: PreparedRun, echo: Echo) -> tuple[PreparedRun, HeadRe
     """The run with its strategy settled, and its head, solved on the training part."""
     solved = solve_on_training(prepared)
     echo(solved.line)
-    strategy, reason = evidence.choice(evidence.gather(prepared))
+    strategy, reason = evidence.settled(prepared)
     return decided(prepared, strategy, reason), solved
 
 
