@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kerastl.evaluation.calibration import calibrate
     from kerastl.exporting.export import export_model
     from kerastl.model.classifier import ImageClassifier
+    from kerastl.model.cross_validation import cross_validate
     from kerastl.model.files import load_model
     from kerastl.optimizers import schedules
     from kerastl.optimizers.schedules import layerwise_decay
@@ -31,6 +32,7 @@ __all__ = [
     "Block",
     "ImageClassifier",
     "calibrate",
+    "cross_validate",
     "export_model",
     "layerwise_decay",
     "list_backbones",
@@ -44,6 +46,7 @@ _HOMES = {
     "Block": "kerastl.blocks.block",
     "ImageClassifier": "kerastl.model.classifier",
     "calibrate": "kerastl.evaluation.calibration",
+    "cross_validate": "kerastl.model.cross_validation",
     "export_model": "kerastl.exporting.export",
     "layerwise_decay": "kerastl.optimizers.schedules",
     "list_backbones": "kerastl.backbones.registry",

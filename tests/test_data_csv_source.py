@@ -121,3 +121,20 @@ def test_batches_of_several_labels(table):
     _, labels = next(iter(data.train))
     assert labels.shape == (2, 2)
     assert labels.dtype.is_floating_point
+
+
+def test_a_column_of_groups_is_never_parted(table):
+    spec = table(
+        rows("a,x", "b,x", "a,y", "b,y", "a,z", "b,z", header="path,label,patient"), "groups.csv"
+    )
+    source = read(f"{spec}?group=patient")
+    assert source.parts["train"].groups.tolist() == ["x", "x", "y", "y", "z", "z"]
+    data = load_data(f"{spec}?group=patient", image_size=8, num_workers=0)
+    assert data.sizes == {"train": 2, "validation": 2, "test": 2}
+    for part in data.sizes:
+        assert len(set(data.dataset(part).groups)) == 1
+    assert sorted(set(data.untested().groups)) == sorted(
+        {"x", "y", "z"} - set(data.dataset("test").groups)
+    )
+    other = load_data(spec, image_size=8, num_workers=0, test_split=0, validation_split=0)
+    assert other.untested().groups is None

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from kerastl.data.splitting import check_fractions, stratified_split
+from kerastl.data.splitting import check_fractions, grouped_split, stratified_split
 
 FRACTIONS = {"test": 0.2, "validation": 0.1}
 
@@ -93,3 +93,32 @@ def test_fractions_outside_their_range_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         check_fractions(validation, test)
+
+
+def test_groups_stay_together_and_classes_near_their_shares():
+    random = np.random.default_rng(0)
+    group_class = np.arange(60) % 3
+    groups = np.repeat(np.arange(60), random.integers(1, 12, 60))
+    labels = group_class[groups]
+    parts = grouped_split(labels, groups, {"test": 0.2, "validation": 0.1}, seed=3)
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(len(labels)))
+    of_part = {part: set(groups[numbers]) for part, numbers in parts.items()}
+    assert not of_part["test"] & of_part["train"]
+    assert not of_part["validation"] & (of_part["train"] | of_part["test"])
+    for part, share in (("test", 0.2), ("validation", 0.1), ("train", 0.7)):
+        shares = np.bincount(labels[parts[part]]) / np.bincount(labels)
+        np.testing.assert_allclose(shares, share, atol=0.05)
+
+
+def test_the_only_group_of_a_class_is_for_training():
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    groups = np.array(["a", "b", "c", "d", "e", "e"])
+    for seed in range(5):
+        parts = grouped_split(labels, groups, {"test": 0.4}, seed=seed)
+        assert {4, 5} <= set(parts["train"])
+        assert len(parts["test"])
+
+
+def test_fewer_groups_than_parts_are_refused():
+    with pytest.raises(ValueError, match="at least 2 groups"):
+        grouped_split(np.zeros(3, int), np.zeros(3, int), {"test": 0.2}, seed=0)

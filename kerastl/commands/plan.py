@@ -31,6 +31,7 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
     """Show what `kerastl run` with the same options would do, and do nothing."""
     from kerastl.data.preview import contact_sheet
     from kerastl.runs import config_file, training
+    from kerastl.runs.folds.cutting import notes
     from kerastl.runs.options_page import changed_options
     from kerastl.runs.solver import AUTO_RULE, HEAD_IS
 
@@ -50,6 +51,12 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         "steps": steps if epochs else "none: the head is solved on the frozen features",
         "output": settled.output,
     }
+    if settled.folds:
+        for line in notes(prepared.data, settled.folds):
+            click.echo(line, err=True)
+        lines["folds"] = training.planned_folds(prepared)
+        if not prepared.is_only_solved:
+            lines.pop("steps")  # of a run without folds
     given = {name: value for name, value in changed_options(config).items() if name != "phase"}
     if given:
         lines["options"] = ", ".join(f"{name}={value!r}" for name, value in given.items())

@@ -37,7 +37,7 @@ def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) 
     """Fine-tune a backbone and keep the model and its results in a folder.
 
     The folder holds model.keras, config.toml (`--config` repeats the run),
-    history.csv and metrics.json.
+    history.csv and metrics.json; with folds, what each fold gave too.
     """
     from kerastl.runs import training
 
@@ -66,6 +66,7 @@ def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) 
 
 def _print(results: RunResults, output: str) -> None:
     from kerastl.evaluation import intervals
+    from kerastl.evaluation.folds import described_folds
 
     known = intervals.known_intervals(results)
     for part in intervals.PARTS:
@@ -75,6 +76,8 @@ def _print(results: RunResults, output: str) -> None:
                 scores, known.get(part, {}), images=results.num_images(part)
             )
             click.echo(f"{part.replace('_', ' '):<11} {measured}")
+    if results.folds:
+        click.echo(f"{'folds':<11} {described_folds(results.folds)}")
     if results.skipped_images:
         click.echo(f"{results.skipped_images} broken images were left out.")
     click.echo(f"Saved in {output}")

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from kerastl.data.augmentation import ChangeImage
 from kerastl.data.decoding import decoding_reason, quiet_decoding
-from kerastl.data.items import BrokenImage, ImageItems
+from kerastl.data.items import BrokenImage, ImageItems, JoinedItems, groups_of
 from kerastl.data.resizing import ImageSettings, resized
 from kerastl.errors import BrokenImagesError
 from kerastl.internals.jax_threads import jax_runs
@@ -41,7 +41,9 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         change: Changes each image at random, by epoch and number, or None.
 
     Attributes:
+        change: As given.
         labels: Class of each image, int64, `(images,)`, or a row for each.
+        groups: What each image is of, where the source says it, `(images,)`, or None.
         classes: Name of each class, as torchvision's data sets have it.
         can_fork: Whether the images can be read in a forked process.
         repeats: Whether an image is the same each time.
@@ -60,7 +62,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         skip_broken: bool = False,
         change: ChangeImage | None = None,
     ) -> None:
-        self._change = change
+        self.change = change
         self.repeats = change is None
         self.epoch = torch.zeros(1, dtype=torch.int64).share_memory_()
         self._items = items
@@ -68,6 +70,8 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         self._settings = settings
         self._skip_broken = skip_broken
         self.labels: np.ndarray = items.labels[indices]
+        groups = groups_of(items)
+        self.groups = None if groups is None else groups[indices]
         self.classes = tuple(classes)
         self.can_fork = items.can_fork
         self.broken = torch.zeros(len(indices), dtype=torch.bool).share_memory_()
@@ -85,8 +89,40 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         digest.update(self._indices.tobytes())
         digest.update(self.labels.tobytes())
         digest.update(self._items.fingerprint(self._indices).encode())
-        digest.update(repr(self._change).encode())
+        digest.update(repr(self.change).encode())
+        if self.groups is not None:
+            digest.update("\n".join(self.groups.tolist()).encode())
         return digest.hexdigest()
+
+    def cut(self, numbers: np.ndarray, *, change: ChangeImage | None = None) -> ImageDataset:
+        """Some of the images as a data set of its own.
+
+        Args:
+            numbers: Which of them, int64.
+            change: Changes each image at random, or None.
+        """
+        return self._with(self._items, self._indices[numbers], change)
+
+    def joined_with(self, other: ImageDataset) -> ImageDataset:
+        """These images and those of another data set after them, none changed at random."""
+        if other._items is self._items:
+            return self._with(self._items, np.concatenate([self._indices, other._indices]), None)
+        items = JoinedItems(self._items, other._items)
+        return self._with(
+            items, np.concatenate([self._indices, items.start + other._indices]), None
+        )
+
+    def _with(
+        self, items: ImageItems, indices: np.ndarray, change: ChangeImage | None
+    ) -> ImageDataset:
+        return ImageDataset(
+            items,
+            indices,
+            self._settings,
+            self.classes,
+            skip_broken=self._skip_broken,
+            change=change,
+        )
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, Any] | None:
         try:
@@ -96,8 +132,8 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
             if self._skip_broken:
                 return None
             raise
-        if self._change is not None:
-            pixels = self._change(pixels, epoch=int(self.epoch), number=index)
+        if self.change is not None:
+            pixels = self.change(pixels, epoch=int(self.epoch), number=index)
         label = self.labels[index]
         return pixels, label if self.labels.ndim > 1 else int(label)
 

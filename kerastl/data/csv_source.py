@@ -40,11 +40,13 @@ class _Columns:
         path: The image file, from the table's folder on.
         labels: The label, or one column for each class or number.
         split: The part, or None.
+        group: What an image is of, or None.
     """
 
     path: str
     labels: tuple[str, ...]
     split: str | None
+    group: str | None = None
 
 
 def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
@@ -52,7 +54,8 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
 
     The first line names the columns; a file that ends in `.tsv` has tabs
     between them, any other commas. Paths are relative to the table's folder.
-    Several labels of an image stand in one cell with `;`, `|` or `,` between
+    Images of one `group`, which a spec must name, are never parted by a split or
+    a fold. Several labels of an image stand in one cell with `;`, `|` or `,` between
     them, or in a column of 0 and 1 for each class.
 
     Args:
@@ -77,7 +80,11 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
         labels, class_names = _several(file, rows, columns)
     else:
         labels, class_names = _numbers(file, rows, columns.labels), columns.labels
-    return SourceData(_parts(file, rows, columns.split, paths, labels), class_names)
+    groups = None
+    if columns.group is not None:
+        groups = np.array([row[columns.group].strip() for row in rows])
+    items = FileItems(tuple(paths), labels, groups)
+    return SourceData(_parts(file, rows, columns.split, items), class_names)
 
 
 def _table(file: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -101,7 +108,7 @@ def _table(file: Path) -> tuple[list[str], list[dict[str, str]]]:
 
 def _columns(spec: DataSpec, names: Sequence[str], file: Path) -> _Columns:
     given = dict(parse_qsl(spec.config, keep_blank_values=True))
-    kinds = ("path", "label", "split")
+    kinds = ("path", "label", "split", "group")
     for name in given:
         if name not in kinds:
             listing = f"A csv spec may name the columns {', '.join(kinds)}."
@@ -119,8 +126,11 @@ def _columns(spec: DataSpec, names: Sequence[str], file: Path) -> _Columns:
                 f"{file} must have a column {' or '.join(usual)}. Received: the columns "
                 f"{', '.join(names)}. Name it: csv:{spec.name}?{kind}=COLUMN."
             )
-    columns = _Columns(str(path), tuple(str(label).split(",")), found("split", _SPLIT_NAMES))
-    for column in (columns.path, *columns.labels, *filter(None, (columns.split,))):
+    columns = _Columns(
+        str(path), tuple(str(label).split(",")), found("split", _SPLIT_NAMES), found("group", ())
+    )
+    optional = filter(None, (columns.split, columns.group))
+    for column in (columns.path, *columns.labels, *optional):
         if column not in names:
             listing = f"{file} has the columns {', '.join(names)}."
             raise unknown_name("column", column, names, how_to_list=listing)
@@ -203,11 +213,10 @@ def _parts(
     file: Path,
     rows: Sequence[Mapping[str, str]],
     column: str | None,
-    paths: Sequence[Path],
-    labels: np.ndarray,
+    items: FileItems,
 ) -> dict[str, FileItems]:
     if column is None:
-        return {"train": FileItems(tuple(paths), labels)}
+        return {"train": items}
     values = [row[column].strip().lower() for row in rows]
     wrong = sorted(set(values) - set(_PARTS))
     if wrong:
@@ -221,8 +230,7 @@ def _parts(
     for part in ("train", "validation", "test"):
         members = np.flatnonzero(names == part)
         if len(members):
-            chosen = tuple(paths[int(number)] for number in members)
-            parts[part] = FileItems(chosen, labels[members])
+            parts[part] = items.some(members)
     return parts
 
 

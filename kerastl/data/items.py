@@ -44,10 +44,20 @@ class FileItems:
     Attributes:
         paths: One path per image.
         labels: Class of each image, int64, `(images,)`.
+        groups: What each image is of, such as a patient, text, `(images,)`; or None.
     """
 
     paths: Sequence[Path]
     labels: np.ndarray
+    groups: np.ndarray | None = None
+
+    def some(self, numbers: Sequence[int] | np.ndarray) -> FileItems:
+        """Some of the files."""
+        chosen = np.asarray(numbers, np.int64)
+        groups = None if self.groups is None else self.groups[chosen]
+        return FileItems(
+            tuple(self.paths[int(number)] for number in chosen), self.labels[chosen], groups
+        )
 
     @property
     def can_fork(self) -> bool:
@@ -109,6 +119,62 @@ class ArrayItems:
         for index in indices:
             digest.update(self.images[index].tobytes())
         return digest.hexdigest()
+
+
+def groups_of(items: ImageItems) -> np.ndarray | None:
+    """What each image is of, where the source says it: these are never parted."""
+    found: np.ndarray | None = getattr(items, "groups", None)
+    return found
+
+
+class JoinedItems:
+    """The images of two sources, one after the other.
+
+    Args:
+        first: The first ones.
+        second: Those after them.
+
+    Attributes:
+        labels: Of all.
+        groups: Of all, where both have them, or None.
+        start: Number of the first image of the second source.
+    """
+
+    def __init__(self, first: ImageItems, second: ImageItems) -> None:
+        self._parts = (first, second)
+        self.start = len(first.labels)
+        self.labels = np.concatenate([first.labels, second.labels])
+        groups = [found for part in self._parts if (found := groups_of(part)) is not None]
+        self.groups = np.concatenate(groups) if len(groups) == len(self._parts) else None
+
+    @property
+    def can_fork(self) -> bool:
+        """Whether both can."""
+        return all(part.can_fork for part in self._parts)
+
+    def image(self, index: int, settings: ImageSettings) -> Image.Image:
+        """The image at `index`, of mode "RGB", no smaller than the settings need it."""
+        part, number = self._place(index)
+        return part.image(number, settings)
+
+    def name(self, index: int) -> str:
+        """What its source calls it."""
+        part, number = self._place(index)
+        return part.name(number)
+
+    def fingerprint(self, indices: np.ndarray) -> str:
+        """Of both sources' images among these."""
+        first, second = self._parts
+        of_second = indices >= self.start
+        digests = (
+            first.fingerprint(indices[~of_second]),
+            second.fingerprint(indices[of_second] - self.start),
+        )
+        return " ".join(digests)
+
+    def _place(self, index: int) -> tuple[ImageItems, int]:
+        is_second = index >= self.start
+        return self._parts[is_second], index - self.start * is_second
 
 
 @dataclass(frozen=True)

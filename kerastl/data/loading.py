@@ -12,15 +12,21 @@ from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
 from kerastl.data.arrays import array_data
-from kerastl.data.augmentation import Augmentation, ChangeImage, MixBatch
-from kerastl.data.batches import ImageDataset, collate_sound, default_num_workers, image_loader
-from kerastl.data.items import BrokenImage, ImageItems, SourceData
-from kerastl.data.ordering import BalancedOrder, SeededOrder
+from kerastl.data.augmentation import Augmentation, ChangeImage
+from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
+from kerastl.data.items import BrokenImage, ImageItems, SourceData, groups_of
+from kerastl.data.ordering import SeededOrder
+from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
 from kerastl.data.resizing import ImageSettings, ResizeMode
 from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
 from kerastl.data.specs import data_source, parse_data_spec
-from kerastl.data.splitting import check_fractions, random_split, stratified_split
+from kerastl.data.splitting import (
+    check_fractions,
+    grouped_split,
+    random_split,
+    stratified_split,
+)
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
 from kerastl.errors import unknown_name
 
@@ -59,6 +65,7 @@ class ImageData:
     task: str = CLASSIFICATION
     _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
+    _loading: PartLoading = field(default=PartLoading(Augmentation(), "natural", 0, 0), repr=False)
 
     @property
     def num_classes(self) -> int:
@@ -150,6 +157,43 @@ class ImageData:
             test=loaders.get("test"),
         )
 
+    def untested(self) -> UntestedImages:
+        """The images that are not the test: training images first, then validation's."""
+        parts = ("train", "validation")
+        return UntestedImages([self._datasets[part] for part in parts if part in self._datasets])
+
+    def with_parts(
+        self, *, train: np.ndarray, validation: np.ndarray = NOTHING, test: np.ndarray = NOTHING
+    ) -> ImageData:
+        """The same images with other parts; the test stays if no other is named.
+
+        What is changed at random in training, the order and the sampling go on
+        for the new training images.
+
+        Args:
+            train: Numbers in `untested()`, int64.
+            validation: Likewise; nothing: no validation.
+            test: Likewise; nothing: the test stays what it is.
+        """
+        untested = self.untested()
+        numbers = {"train": train, "validation": validation, "test": test}
+        change = self.dataset("train").change
+        cut = {
+            part: untested.cut(chosen, change=change if part == "train" else None)
+            for part, chosen in numbers.items()
+            if len(chosen)
+        }
+        if "test" not in cut and self.test is not None:
+            cut["test"] = self.dataset("test")
+        loaders = self._loading.loaders(cut, batch_size=self.batch_size)
+        return replace(
+            self,
+            train=loaders["train"],
+            validation=loaders.get("validation"),
+            test=loaders.get("test"),
+            _datasets=cut,
+        )
+
     def dataset(self, part: Part) -> ImageDataset:
         """The images of a part one by one, as torch has it.
 
@@ -185,7 +229,8 @@ def load_data(
 
     Parts that the data have themselves are used as they are. Each of the
     others is drawn from the training images: every class in proportion, or
-    at random where an image has several labels or numbers.
+    at random where an image has several labels or numbers; groups of a table
+    whole.
 
     Args:
         spec: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `digits`, or a
@@ -263,19 +308,8 @@ def load_data(
         for part, (items, indices) in _split(source, fractions, seed=seed).items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
-    of_training: dict[str, Any] = {
-        "sampler": _order(datasets["train"], sampling, seed=seed),
-        "collate": _mixing(datasets["train"], augment, seed=seed),
-    }
-    loaders = {
-        part: image_loader(
-            dataset,
-            batch_size=batch_size,
-            num_workers=workers,
-            **(of_training if part == "train" else {}),
-        )
-        for part, dataset in datasets.items()
-    }
+    loading = PartLoading(augment, sampling, seed, workers)
+    loaders = loading.loaders(datasets, batch_size=batch_size)
     return ImageData(
         spec=spec if isinstance(spec, str) else "arrays",
         train=loaders["train"],
@@ -286,26 +320,7 @@ def load_data(
         task=task,
         _skipped_up_front=skipped,
         _datasets=datasets,
-    )
-
-
-def _order(dataset: ImageDataset, sampling: str, *, seed: int) -> SeededOrder:
-    if sampling == "balanced":
-        return BalancedOrder(dataset.labels, seed=seed, epoch=dataset.epoch)
-    return SeededOrder(len(dataset), seed=seed, epoch=dataset.epoch)
-
-
-def _mixing(dataset: ImageDataset, augment: Augmentation, *, seed: int) -> MixBatch | None:
-    """What mixes the images of a batch, which are then not the same each time."""
-    if not augment.mixes:
-        return None
-    dataset.repeats = False
-    return MixBatch(
-        collate_sound,
-        augment,
-        num_classes=len(dataset.classes),
-        seed=seed,
-        epoch=dataset.epoch,
+        _loading=loading,
     )
 
 
@@ -365,7 +380,10 @@ def _split(
     """Each part's items, and which of them it has: its own, or drawn from "train"."""
     missing = {part: value for part, value in fractions.items() if part not in data.parts}
     train = data.parts["train"]
-    if train.labels.ndim > 1:
+    groups = groups_of(train)
+    if groups is not None:
+        drawn = grouped_split(train.labels, groups, missing, seed=seed)
+    elif train.labels.ndim > 1:
         drawn = random_split(len(train.labels), missing, seed=seed)
     else:
         drawn = stratified_split(train.labels, missing, seed=seed, class_names=data.class_names)

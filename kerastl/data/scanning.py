@@ -109,9 +109,7 @@ def _kept(files: Mapping[str, FileItems], broken: set[Path]) -> dict[str, FileIt
     kept = {}
     for part, items in files.items():
         sound = [number for number, path in enumerate(items.paths) if path not in broken]
-        kept[part] = FileItems(
-            paths=tuple(items.paths[number] for number in sound), labels=items.labels[sound]
-        )
+        kept[part] = items.some(sound)
     return kept
 
 

@@ -75,7 +75,7 @@ _SOURCES = {
         ),
         DataSource(
             "csv",
-            "csv:FILE[?path=COLUMN&label=COLUMN,...&split=COLUMN]",
+            "csv:FILE[?path=COLUMN&label=COLUMN,...&split=COLUMN&group=COLUMN]",
             "A table of image files and their labels; also several labels each, or numbers.",
             "kerastl.data.csv_source",
             tasks=TASKS,

@@ -37,11 +37,14 @@ class RunResults:
             its weights were changing. Empty where no epoch was finished.
         validation: The same on the validation images, at the epoch's end.
             Empty where the model was solved on these too.
-        out_of_fold: Where the model's head was solved on all images but the
-            test: scores of heads that had not seen what they are scored on.
+        out_of_fold: Where the model is of all images but the test: scores of
+            heads, or of whole models, that had not seen what they are scored on.
+        folds: With the option `folds`: `count`, the `scores` of each fold, their `mean` and
+            their `spread`, the standard deviation; of a run that was stopped in its folds
+            `count` and how many were `finished`.
         head: How the head came about: `solver`; of one that was solved on all
-            images but the test also `penalty`, `folds`, `images`, and
-            `images_out_of_fold`: how many of them were held out.
+            images but the test also `penalty`, `folds` and `images`; and
+            `images_out_of_fold`: how many were held out once.
         test: "accuracy" and "loss" on the test images after the last epoch.
         seconds: Wall-clock time of each stage.
         images: Number of images of each part.
@@ -58,6 +61,7 @@ class RunResults:
     train: Mapping[str, float] = field(default_factory=dict)
     validation: Mapping[str, float] = field(default_factory=dict)
     out_of_fold: Mapping[str, float] = field(default_factory=dict)
+    folds: Mapping[str, Any] = field(default_factory=dict)
     head: Mapping[str, Any] = field(default_factory=dict)
     test: Mapping[str, float] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -69,6 +73,11 @@ class RunResults:
     class_names: Sequence[str] = ()
     cache: str = ""
     intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+
+    @property
+    def is_trained_in_folds(self) -> bool:
+        """Whether a model was trained for each fold, and not only its head solved."""
+        return bool(self.folds) and "folds" in self.seconds
 
     def num_images(self, part: str) -> int:
         """How many images the scores of a part are of, "out_of_fold" among the parts."""

@@ -30,12 +30,32 @@ def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> 
         ValueError: If there is no image.
     """
     truth, given = _labels_and_outputs(model, batches)
-    task = getattr(model, "task", CLASSIFICATION)
+    return as_evaluation(getattr(model, "task", CLASSIFICATION), class_names, truth, given)
+
+
+def as_evaluation(
+    task: str, class_names: Sequence[str], labels: np.ndarray, outputs: np.ndarray
+) -> AnyEvaluation:
+    """What a model gave, with the labels.
+
+    Args:
+        task: What the labels are, one of `kerastl.data.tasks.TASKS`.
+        class_names: Every class, or number to predict, in the order of the outputs.
+        labels: As the data have them, `(images, ...)`.
+        outputs: As `predict` gives them, `(images, ...)`.
+    """
     if task == MULTI_LABEL:
-        return MultiLabelEvaluation(class_names, truth, given)
+        return MultiLabelEvaluation(class_names, labels, outputs)
     if task == REGRESSION:
-        return RegressionEvaluation(class_names, truth, given)
-    return Evaluation(class_names, truth.reshape(-1), as_columns(given))
+        return RegressionEvaluation(class_names, labels, outputs)
+    return Evaluation(class_names, class_of(labels), as_columns(outputs))
+
+
+def class_of(labels: np.ndarray) -> np.ndarray:
+    """Class of each image, int64, `(images,)`: of rows of shares the largest."""
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        return np.asarray(labels.argmax(1))
+    return labels.reshape(-1).astype(np.int64)
 
 
 def classified(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> Evaluation:

@@ -12,8 +12,7 @@ from scipy.special import expit, softmax
 
 from kerastl.blocks.block import HEAD
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
-from kerastl.evaluation.scores import Evaluation, MultiLabelEvaluation, RegressionEvaluation
-from kerastl.evaluation.scoring import AnyEvaluation, as_columns
+from kerastl.evaluation.scoring import AnyEvaluation, as_columns, as_evaluation, class_of
 from kerastl.model.labels import LabelRange, check_labels
 from kerastl.prefix.rows import FeatureRows
 from kerastl.solving.folds import DEFAULT_FOLDS, fold_numbers
@@ -37,7 +36,7 @@ class SolvedHead:
             that no fold holds out, such as the only one of its class.
         fitted: What each gets from the head that the model has now, likewise.
         labels: Of the images, `(images,)` or `(images, outputs)`.
-        num_folds: How many folds there were; 0: nothing could be held out.
+        fold_of_image: Which fold held each image out, from 0; -1: none did, `(images,)`.
         gradient: Largest slope of the penalised loss that is left.
         task: The model's.
         num_outputs: The model's.
@@ -48,10 +47,15 @@ class SolvedHead:
     out_of_fold: np.ndarray = field(repr=False)
     fitted: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
-    num_folds: int
+    fold_of_image: np.ndarray = field(repr=False)
     gradient: float
     task: str
     num_outputs: int
+
+    @property
+    def num_folds(self) -> int:
+        """How many folds there were; 0: nothing could be held out."""
+        return len(np.unique(self.fold_of_image[self.fold_of_image >= 0]))
 
     @property
     def held_out(self) -> np.ndarray:
@@ -83,12 +87,8 @@ class SolvedHead:
         if not chosen.any():
             return None
         outputs = self.out_of_fold if out_of_fold else self.fitted
-        truth, given = self.labels[chosen], self._predictions(outputs[chosen]).astype("float32")
-        if self.task == MULTI_LABEL:
-            return MultiLabelEvaluation(class_names, truth, given)
-        if self.task == REGRESSION:
-            return RegressionEvaluation(class_names, truth, given)
-        return Evaluation(class_names, class_of(truth), given)
+        given = self._predictions(outputs[chosen]).astype("float32")
+        return as_evaluation(self.task, class_names, self.labels[chosen], given)
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,6 @@ class LabelledRows:
     weights: np.ndarray
     images: np.ndarray
     groups: np.ndarray | None = None
-
-
-def class_of(labels: np.ndarray) -> np.ndarray:
-    """Class of each image, int64, `(images,)`: of rows of shares the largest."""
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        return labels.argmax(1)
-    return labels.reshape(-1).astype(np.int64)
 
 
 def labelled(
@@ -232,7 +225,7 @@ def solve_rows(
         out_of_fold=_mean_by_image(found.held_out, images),
         fitted=_mean_by_image(found.fitted, images),
         labels=labels.reshape(len(labels), -1) if model.task != CLASSIFICATION else labels,
-        num_folds=len(np.unique(folded[folded >= 0])),
+        fold_of_image=folded,
         gradient=found.gradient,
         task=model.task,
         num_outputs=model.num_classes,
@@ -294,6 +287,19 @@ def _classes(model: Any, targets: np.ndarray) -> np.ndarray | None:
         return targets
     binary = targets.shape[1] == 1
     return (targets[:, 0] > 0.5).astype(np.int64) if binary else targets.argmax(1)
+
+
+def classes_of(model: Any, labels: np.ndarray) -> np.ndarray | None:
+    """The class of each image where folds hold classes in proportion, else None.
+
+    Args:
+        model: The classifier.
+        labels: As the data have them, `(images, ...)`.
+
+    Raises:
+        ValueError: If labels are out of range.
+    """
+    return _classes(model, _targets(model, labels))
 
 
 def _image_numbers(parts: Sequence[LabelledRows]) -> np.ndarray:

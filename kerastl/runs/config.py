@@ -120,6 +120,12 @@ class RunConfig:
     skip_broken: bool = _option(False, "Leave broken image files out instead of stopping.")
     validation_split: float = _option(0.2, "Share for validation where the data has none.")
     test_split: float = _option(0.2, "Share for the final test where the data has none.")
+    folds: int | None = _option(
+        None,
+        "Cross-validation of all images but the test: as many folds are held out in turn, and "
+        "the model that is kept is of all.",
+        minimum=2,
+    )
     augment: str = _option(
         "none", "How strongly training images are changed at random.", choices=PRESETS
     )

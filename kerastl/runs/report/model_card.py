@@ -9,7 +9,13 @@ from typing import Any
 
 from kerastl.evaluation import calibration
 from kerastl.runs.report.contents import ReportContents
-from kerastl.runs.report.page import class_scores, environment, metric_parts, metric_rows
+from kerastl.runs.report.page import (
+    class_scores,
+    environment,
+    folds_sentence,
+    metric_parts,
+    metric_rows,
+)
 
 MARK = "<!-- Written by kerastl. Without this line it leaves your changes alone. -->"
 
@@ -41,6 +47,7 @@ def card(contents: ReportContents) -> str:
         trained=[block for block in contents.blocks if block.rates is not None],
         metrics=metric_rows(contents),
         parts=metric_parts(contents),
+        folds=folds_sentence(contents.results),
         names=list(contents.results.class_names)[:_MOST_NAMES],
         more_names=max(len(contents.results.class_names) - _MOST_NAMES, 0),
         weakest=weakest,

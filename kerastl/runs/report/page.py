@@ -12,6 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kerastl.evaluation import calibration, intervals
+from kerastl.evaluation.folds import described_folds
+from kerastl.evaluation.run_record import RunResults
 from kerastl.evaluation.scores import Evaluation
 from kerastl.runs.report import charts, pictures
 from kerastl.runs.report.contents import Example, ReportContents
@@ -59,6 +61,7 @@ def page(contents: ReportContents) -> str:
         "all_parameters": sum(block.num_parameters for block in contents.blocks),
         "metrics": metric_rows(contents),
         "parts": metric_parts(contents),
+        "folds": folds_sentence(contents.results),
         "rates_chart": _markup(charts.rates_chart(contents.history, name="rates")),
         "curves": _curves(contents),
         "counts": class_count_rows(contents),
@@ -127,6 +130,11 @@ def readable_option(value: Any) -> str:
         between = "; " if any(isinstance(each, Mapping) for each in value) else ", "
         return between.join(map(readable_option, value)) or "none"
     return "none" if value is None else str(value)
+
+
+def folds_sentence(results: RunResults) -> str:
+    """The scores of the folds in a line; empty where there were none."""
+    return f"Folds: {described_folds(results.folds)}" if results.folds else ""
 
 
 def metric_parts(contents: ReportContents) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """One run, from its options to its folder: data, model, strategy, `fit`, test, results."""
 
+from kerastl.runs.training.fold_runs import planned_folds
 from kerastl.runs.training.folder import check_output
 from kerastl.runs.training.preparing import (
     PreparedRun,
@@ -16,6 +17,7 @@ __all__ = [
     "check_output",
     "load_images",
     "planned_cache",
+    "planned_folds",
     "prepare",
     "run",
     "stopped_sentence",

@@ -52,14 +52,11 @@ class Training:
         self._folder = folder
         self._resume = resume
         data = prepared.data.fingerprint()
-        if resume is not None and resume.data != data:
-            raise ValueError(
-                f"`data` must be what it was when the run began. Received: {prepared.config.data}, "
-                "whose training images or labels have changed since. Start anew with --overwrite."
-            )
+        if resume is not None:
+            check_same_images(resume, data, prepared.config.data)
         self.keep = KeepEpochs(
             folder,
-            config_file.to_toml(prepared.config),
+            config_file.to_toml(prepared.as_asked or prepared.config),
             data=data,
             epochs=resume.progress.epochs if resume else (),
         )
@@ -228,6 +225,24 @@ class Training:
         score = config.keep_best or "loss"
         name = score if self._prepared.data.validation is None else f"val_{score}"
         return BestEpoch(name, patience=phase.patience, memory=memory, weights=weights)
+
+
+def check_same_images(checkpoint: Checkpoint, data: str, spec: str) -> None:
+    """Refuse to go on with other images.
+
+    Args:
+        checkpoint: Where the run goes on.
+        data: Fingerprint of the training images now.
+        spec: What they are called.
+
+    Raises:
+        ValueError: If they have changed since.
+    """
+    if checkpoint.data != data:
+        raise ValueError(
+            f"`data` must be what it was when the run began. Received: {spec}, whose training "
+            "images or labels have changed since. Start anew with --overwrite."
+        )
 
 
 def _cache(config: RunConfig) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class PreparedRun:
         solver: What is done with the head, and why.
         is_open: Whether the strategy is still to be settled, by what the
             solved head shows.
+        as_asked: The options that `config.toml` has, where these are others.
+        held_out: Numbers of the images of the fold that is the test, or None.
     """
 
     config: RunConfig
@@ -62,6 +64,8 @@ class PreparedRun:
     phases: tuple[Phase, ...]
     solver: Solver
     is_open: bool = False
+    as_asked: RunConfig | None = None
+    held_out: np.ndarray | None = None
 
     @property
     def is_only_solved(self) -> bool:
@@ -74,7 +78,9 @@ class PreparedRun:
         return sum(phase.epochs for phase in self.phases) * len(self.data.train)
 
 
-def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> PreparedRun:
+def prepare(
+    config: RunConfig, *, echo: Echo, only_plan: bool = False, data: Any = None
+) -> PreparedRun:
     """Settle everything up to the first step: data, model, strategy, rates.
 
     Args:
@@ -82,6 +88,7 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
         echo: Takes lines of progress.
         only_plan: Whether weights that are not on this machine are left out
             instead of downloaded.
+        data: The images, where they are loaded already.
     """
     backends.check_available(config.backend)
     if config.tensorboard:
@@ -94,7 +101,7 @@ def prepare(config: RunConfig, *, echo: Echo, only_plan: bool = False) -> Prepar
     with _precision(config.precision):
         backbone = registry.build(config.backbone, weights=weights, image_size=size)
     echo(f"Data {config.data}")
-    data = _load(config, backbone.image_size, backbone.resizing)
+    data = data or _load(config, backbone.image_size, backbone.resizing)
     if config.calibrate and data.validation is None:
         raise ValueError(
             "`calibrate` must have validation images. Received: validation_split=0 and data "

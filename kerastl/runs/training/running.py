@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from kerastl.blocks.block import HEAD
 from kerastl.data.tasks import CLASSIFICATION
@@ -20,15 +21,23 @@ from kerastl.evaluation.calibration import calibrate, calibrate_from
 from kerastl.evaluation.intervals import known_intervals, score_intervals
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResults
 from kerastl.evaluation.scores import Evaluation
-from kerastl.evaluation.scoring import AnyEvaluation
-from kerastl.model.head_solving import class_of
+from kerastl.evaluation.scoring import AnyEvaluation, class_of
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
+from kerastl.runs.folds.cutting import notes
 from kerastl.runs.interrupts import noticing_ctrl_c
 from kerastl.runs.report import write_report
 from kerastl.runs.solver import HEAD_IS
 from kerastl.runs.training import evidence
+from kerastl.runs.training.fold_runs import (
+    FoldsOutcome,
+    Train,
+    begun,
+    keep_fold,
+    prepare_final,
+    run_folds,
+)
 from kerastl.runs.training.folder import check_output, check_space
 from kerastl.runs.training.keeping import StopOnCtrlC
 from kerastl.runs.training.phase_loop import Training
@@ -112,26 +121,63 @@ class Shown:
 
 def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None) -> RunResults:
     started = time.perf_counter()
+    outcome: FoldsOutcome | None = None
+    seconds: dict[str, float] = {}
     try:
-        prepared = prepare(config, echo=shown.echo)
-        shown.echo(f"Head {HEAD_IS[prepared.solver.name]} {prepared.solver.why}")
-        solved = None
-        if prepared.is_open:
-            prepared, solved = _by_evidence(prepared, shown.echo)
+        prepared, solved = _settled(config, shown.echo)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_space(folder, num_parameters=prepared.model.count_params())
+        seconds["prepare"] = time.perf_counter() - started
+        if config.folds and not prepared.is_only_solved:
+            with _timed(seconds, "folds"):
+                outcome = run_folds(prepared, folder, resume, _fold_trained(shown), shown.echo)
+            if not outcome.is_complete:
+                return RunResults(completed=False, folds=outcome.progress)
+            prepared, solved = prepare_final(prepared, outcome, shown.echo), None
+            resume = begun(resume)
     except KeyboardInterrupt:
         shown.echo("")
-        return RunResults(completed=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    check_space(folder, num_parameters=prepared.model.count_params())
-    seconds = {"prepare": time.perf_counter() - started}
+        return RunResults(completed=False, folds=outcome.progress if outcome else {})
+    return _train(prepared, folder, shown, resume, solved=solved, seconds=seconds, outcome=outcome)
+
+
+def _settled(config: RunConfig, echo: Echo) -> tuple[PreparedRun, HeadResult | None]:
+    """The run with its strategy settled, and its head where that took a solved one."""
+    prepared = prepare(config, echo=echo)
+    echo(f"Head {HEAD_IS[prepared.solver.name]} {prepared.solver.why}")
+    if config.folds:
+        for line in notes(prepared.data, config.folds):
+            echo(line)
+    return _by_evidence(prepared, echo) if prepared.is_open else (prepared, None)
+
+
+def _fold_trained(shown: Shown) -> Train:
+    def train(prepared: PreparedRun, folder: Path, resume: Checkpoint | None) -> RunResults:
+        folder.mkdir(parents=True, exist_ok=True)
+        return _train(prepared, folder, shown, resume, seconds={})
+
+    return train
+
+
+def _train(
+    prepared: PreparedRun,
+    folder: Path,
+    shown: Shown,
+    resume: Checkpoint | None,
+    *,
+    solved: HeadResult | None = None,
+    seconds: dict[str, float],
+    outcome: FoldsOutcome | None = None,
+) -> RunResults:
+    """Train, test and keep what is prepared: a run, a fold of it, or what follows its folds."""
     training = Training(prepared, folder, resume, solved)
     scores: AnyEvaluation | None = None
     diverged, completed = None, False
     try:
         with _timed(seconds, "fit"):
             training.fit(shown)
-        if config.calibrate:
-            _calibrate(prepared, training.final_head, shown.echo)
+        if (prepared.as_asked or prepared.config).calibrate:
+            _calibrate(prepared, training.final_head, outcome, shown.echo)
             training.keep.save_model()
         with _timed(seconds, "test"):
             scores = _test(prepared)
@@ -147,26 +193,49 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
     measured = _results(
         prepared, training, scores=scores, seconds=seconds, completed=completed, cache=cache
     )
+    if outcome is not None:
+        measured = outcome.added_to(measured)
+    if completed:
+        _keep_out_of_fold(prepared, training, scores, outcome, folder)
     if training.keep.has_results:
         results.save_metrics(folder, measured)
-    if completed and training.final_head is not None:
-        training.final_head.save_out_of_fold(folder)
     if completed:
-        _report(folder, prepared, measured, scores, shown.echo)
+        if prepared.held_out is None:
+            _report(folder, prepared, measured, scores, shown.echo)
         training.keep.remove_checkpoint()
     training.leave_nothing_empty()
     if diverged is not None:
-        raise TrainingDivergedError(f"{diverged} {_kept(config, measured)}") from diverged
+        raise TrainingDivergedError(f"{diverged} {_kept(prepared.config, measured)}") from diverged
     return measured
+
+
+def _keep_out_of_fold(
+    prepared: PreparedRun,
+    training: Training,
+    scores: AnyEvaluation | None,
+    outcome: FoldsOutcome | None,
+    folder: Path,
+) -> None:
+    if prepared.held_out is not None and scores is not None:
+        keep_fold(training, prepared, scores, folder)
+    elif outcome is not None:
+        outcome.save_out_of_fold(folder)
+    elif training.final_head is not None:
+        training.final_head.save_out_of_fold(folder)
 
 
 def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
     """What Ctrl-C left, in one line."""
-    go_on = f" Go on with: kerastl run --resume {config.output}" if measured.train else ""
+    has_begun = measured.train or measured.folds
+    go_on = f" Go on with: kerastl run --resume {config.output}" if has_begun else ""
     return f"Stopped. {_kept(config, measured)}{go_on}"
 
 
 def _kept(config: RunConfig, measured: RunResults) -> str:
+    if measured.folds and not measured.train:
+        count = measured.folds["count"]
+        finished = measured.folds.get("finished", count)
+        return f"Kept in {config.output}: {finished} finished folds of {count}."
     if not measured.epochs and measured.train:
         return f"Kept in {config.output}: the model with its solved head."
     if not measured.epochs:
@@ -182,18 +251,24 @@ def _by_evidence(prepared: PreparedRun, echo: Echo) -> tuple[PreparedRun, HeadRe
     return decided(prepared, strategy, reason), solved
 
 
-def _calibrate(prepared: PreparedRun, head: HeadResult | None, echo: Echo) -> None:
-    if head is None:
-        done = calibrate(prepared.model, prepared.data.validation)
-        where = "on the validation images"
-    else:
+def _calibrate(
+    prepared: PreparedRun, head: HeadResult | None, outcome: FoldsOutcome | None, echo: Echo
+) -> None:
+    if outcome is not None:
+        judged: Any = outcome.evaluation
+        # Logarithms of probabilities are logits.
+        logits = np.log(np.maximum(judged.probabilities, np.finfo(np.float32).tiny))
+        done = calibrate_from(prepared.model, judged.labels, logits)
+    elif head is not None:
         # The model has seen the validation images; heads that had not seen an image judge it.
         held_out = head.head.held_out
         labels = class_of(head.head.labels[held_out])
         temperature = prepared.model.get_layer(HEAD).temperature
         logits = head.head.out_of_fold[held_out] * temperature
         done = calibrate_from(prepared.model, labels, logits)
-        where = "out of fold"
+    else:
+        done = calibrate(prepared.model, prepared.data.validation)
+    where = "on the validation images" if outcome is None and head is None else "out of fold"
     echo(
         f"Calibrated with the temperature {done.temperature:.3f}: calibration error {where} "
         f"{done.error_before:.4f} before, {done.error_after:.4f} after"
@@ -271,10 +346,14 @@ def _results(
             "images": final.images,
             "images_out_of_fold": int(final.head.held_out.sum()),
         }
+    by_fold: Mapping[str, Any] = {}
+    if final is not None and final.out_of_fold is not None and prepared.config.folds:
+        by_fold = final.folds(prepared.data.class_names).as_dict()
     measured = RunResults(
         train=train,
         validation=validation,
         out_of_fold=out_of_fold,
+        folds=by_fold,
         head=head,
         test=scores.scores if scores else {},
         seconds={**seconds, "total": sum(seconds.values())},

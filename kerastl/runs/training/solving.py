@@ -11,12 +11,14 @@ import numpy as np
 
 from kerastl.data.class_weights import balanced_weights
 from kerastl.data.tasks import CLASSIFICATION
+from kerastl.evaluation.folds import FoldScores, fold_scores
 from kerastl.evaluation.out_of_fold import save
 from kerastl.evaluation.scoring import AnyEvaluation
 from kerastl.model.head_solving import LabelledRows, SolvedHead, labelled, solve_rows
 from kerastl.prefix.rows import feature_rows
 from kerastl.runs.config import RunConfig
 from kerastl.runs.training.preparing import PreparedRun
+from kerastl.solving.folds import DEFAULT_FOLDS
 
 VIEWS = 4
 """Views of each image that a head is solved on where images change at random."""
@@ -52,6 +54,17 @@ class HeadResult:
         folds = f" by {self.head.num_folds} folds" if self.head.num_folds else ""
         return f"Head solved on {self.images:,} images, penalty {penalty}{folds}{scored}"
 
+    def folds(self, class_names: Sequence[str]) -> FoldScores:
+        """The scores of each fold.
+
+        Args:
+            class_names: Every class, or number to predict.
+        """
+        head = self.head
+        return fold_scores(
+            head.task, class_names, head.labels, head.predictions, head.fold_of_image
+        )
+
     def save_out_of_fold(self, folder: Path) -> None:
         """Write what each image got from a head that had not seen it, if there was one."""
         if self.out_of_fold is not None:
@@ -80,7 +93,7 @@ def _solve(prepared: PreparedRun, parts: tuple[str, ...]) -> HeadResult:
     ]
     if config.task == CLASSIFICATION and (config.class_weight or config.sampling == "balanced"):
         rows = _balanced(rows)
-    head = solve_rows(model, rows, seed=config.seed)
+    head = solve_rows(model, rows, seed=config.seed, folds=config.folds or DEFAULT_FOLDS)
     training = head.evaluation(data.class_names, out_of_fold=False)
     if training is None:
         raise ValueError("`data` must hold training images. Received: none.")
@@ -89,7 +102,9 @@ def _solve(prepared: PreparedRun, parts: tuple[str, ...]) -> HeadResult:
 
 def _rows(config: RunConfig, model: Any, loader: Any) -> LabelledRows:
     views = config.cache_views if config.cache_views > 1 else VIEWS
-    return labelled(feature_rows(model, loader, model.prefix_cache, views=views), None)
+    rows = labelled(feature_rows(model, loader, model.prefix_cache, views=views), None)
+    groups = loader.dataset.groups
+    return rows if groups is None else replace(rows, groups=groups[np.unique(rows.images)])
 
 
 def _balanced(rows: list[LabelledRows]) -> list[LabelledRows]:

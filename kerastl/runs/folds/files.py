@@ -1,0 +1,98 @@
+"""What is kept of a fold: its predictions beside its metrics and history, and no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerastl.evaluation.run_record import (
+    CHECKPOINT_FILE,
+    METRICS_FILE,
+    MODEL_FILE,
+    RUN_FILES,
+    load_metrics,
+)
+from kerastl.internals.whole_files import remove_unfinished, write_whole
+
+FOLDS_FOLDER = "folds"
+PREDICTIONS_FILE = "predictions.npz"
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """What a fold gave.
+
+    Attributes:
+        images: Numbers of the images that were held out, int64, `(images,)`.
+        outputs: What they got, `(images, classes or numbers)`.
+        epochs: Epochs up to the one whose weights were kept.
+        kept_start: Whether the solved head was kept, and not what came of it in training.
+    """
+
+    images: np.ndarray
+    outputs: np.ndarray
+    epochs: int
+    kept_start: bool
+
+
+def fold_folder(folder: Path, fold: int) -> Path:
+    """The folder of a fold, which is numbered from 1 there.
+
+    Args:
+        folder: The run's.
+        fold: From 0.
+    """
+    return folder / FOLDS_FOLDER / str(fold + 1)
+
+
+def save_fold(folder: Path, result: FoldResult) -> None:
+    """Write the predictions of a fold into its folder; it is finished once metrics are there."""
+
+    def write(path: Path) -> None:
+        np.savez(
+            path,
+            images=result.images,
+            outputs=result.outputs,
+            epochs=np.array(result.epochs),
+            kept_start=np.array(result.kept_start),
+        )
+
+    write_whole(folder / PREDICTIONS_FILE, write)
+
+
+def finished_fold(folder: Path) -> FoldResult | None:
+    """What a fold gave, or None where it is not finished; its model goes."""
+    file = folder / PREDICTIONS_FILE
+    if not (file.is_file() and (folder / METRICS_FILE).is_file()):
+        return None
+    if not load_metrics(folder).completed:
+        return None
+    with np.load(file) as arrays:
+        found = FoldResult(
+            arrays["images"],
+            arrays["outputs"],
+            int(arrays["epochs"]),
+            bool(arrays["kept_start"]),
+        )
+    for name in (MODEL_FILE, CHECKPOINT_FILE):
+        (folder / name).unlink(missing_ok=True)
+    return found
+
+
+def remove_folds(folder: Path) -> None:
+    """Remove what the folds of an older run have left, and nothing else.
+
+    Args:
+        folder: The run's.
+    """
+    folds = folder / FOLDS_FOLDER
+    for each in folds.glob("*") if folds.is_dir() else ():
+        if not (each.is_dir() and each.name.isdigit()):
+            continue
+        remove_unfinished(each)
+        for name in (*RUN_FILES, PREDICTIONS_FILE):
+            (each / name).unlink(missing_ok=True)
+        if not any(each.iterdir()):
+            each.rmdir()
