@@ -216,6 +216,12 @@ def test_a_head_that_is_being_solved_leaves_an_older_run_whole(config, monkeypat
     assert json.loads((Path(config.output) / results.METRICS_FILE).read_text()) == before
 
 
+def test_a_run_that_replaces_a_solved_one_leaves_none_of_its_files(config):
+    lines_of(replace(config, strategy="feature-extraction"))
+    lines_of(replace(config, strategy="full", epochs=1), overwrite=True)
+    assert not (Path(config.output) / results.OUT_OF_FOLD_FILE).exists()
+
+
 def test_compare_trains_what_it_compares(config):
     from kerastl.runs.comparison.compare import compare
 

@@ -14,6 +14,7 @@ from kerastl.evaluation.run_record import (
     CONFIG_FILE,
     METRICS_FILE,
     MODEL_FILE,
+    OUT_OF_FOLD_FILE,
     PHASE,
     save_history,
 )
@@ -158,7 +159,8 @@ class KeepEpochs(keras.callbacks.Callback):
 
     def _replace_older_run(self) -> None:
         """Write the options, and remove what an older run in the folder has left."""
-        (self._folder / METRICS_FILE).unlink(missing_ok=True)
+        for name in (METRICS_FILE, OUT_OF_FOLD_FILE):
+            (self._folder / name).unlink(missing_ok=True)
         remove_report(self._folder)
         write_whole(
             self._folder / CONFIG_FILE,
