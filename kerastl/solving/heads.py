@@ -36,6 +36,9 @@ _NEAR_TOLERANCE = 1e-5
 _LAST_TOLERANCE = 1e-5
 
 
+Chosen = tuple[np.ndarray, np.ndarray, Coefficients]
+
+
 @dataclass(frozen=True)
 class Solution:
     """A head that was solved for.
@@ -82,7 +85,7 @@ def held_out_outputs(
     if not (folds >= 0).any():
         return np.full((len(rows), rows.num_outputs), np.nan)
     trials = _trials(rows, basis_of(rows), loss, folds, device)
-    return trials.search(exactly=False)[1].held_out * scale + mean
+    return trials.search(exactly=False)[1] * scale + mean
 
 
 def held_out_losses(rows: Rows, loss: str, folds: np.ndarray, *, device: str = "cpu") -> np.ndarray:
@@ -107,7 +110,6 @@ class _Tried:
     """One penalty on the path: the losses of the held-out rows, one per output or one for all."""
 
     losses: np.ndarray
-    held_out: np.ndarray
     found: Coefficients
 
 
@@ -143,8 +145,7 @@ def solve(
     if len(numbers):
         trial = _trials(rows, basis, loss, folds, device)
         given = None if penalty is None else np.atleast_1d(np.asarray(penalty, float))
-        chosen, tried = trial.search() if given is None else trial.fixed(given)
-        penalty, held_out, start = chosen, tried.held_out, tried.found.mean
+        penalty, held_out, start = trial.search() if given is None else trial.fixed(given)
         path = trial.path
     penalties = np.atleast_1d(np.asarray(penalty, float))
     if loss == SQUARED:
@@ -206,12 +207,12 @@ class _Trials:
             for number in sorted(self._tried, reverse=True)
         )
 
-    def fixed(self, penalty: np.ndarray) -> tuple[np.ndarray, _Tried]:
-        """The held-out rows at a given penalty."""
-        return penalty, self._fit(penalty, None, _NEAR_TOLERANCE)
+    def fixed(self, penalty: np.ndarray) -> Chosen:
+        """A given penalty, the outputs of held-out rows at it, and where a fit on all may start."""
+        return self._chosen(penalty, None, _NEAR_TOLERANCE)
 
-    def search(self, *, exactly: bool = True) -> tuple[np.ndarray, _Tried]:
-        """The best penalty of each output, or for all, and the held-out rows at it.
+    def search(self, *, exactly: bool = True) -> Chosen:
+        """The best penalty of each output, or for all, with the same.
 
         Args:
             exactly: Whether these are more exact than the choice needs.
@@ -220,7 +221,9 @@ class _Trials:
             known = sorted(self._tried, key=lambda other: abs(other - number))
             start = self._tried[known[0]].found if known else None
             penalty = np.array([_penalty(number)])
-            self._tried[number] = self._fit(penalty, start, _PATH_TOLERANCE)
+            found = self._fit(penalty, start, _PATH_TOLERANCE)
+            losses = mean_losses(self._loss, self._outputs(found), self._rows, self._which >= 0)
+            self._tried[number] = _Tried(losses, found)
         best = self._best()
         chosen = np.array([_penalty(number) for number in best])
         parts = [self._tried[number].found for number in best]
@@ -232,7 +235,15 @@ class _Trials:
                 np.stack([part.bias[:, column] for column, part in columns], 1),
             )
         tolerance = _NEAR_TOLERANCE if exactly else _PATH_TOLERANCE
-        return chosen, self._fit(chosen, start, tolerance)
+        return self._chosen(chosen, start, tolerance)
+
+    def _chosen(self, penalty: np.ndarray, start: Coefficients | None, tolerance: float) -> Chosen:
+        found = self._fit(penalty, start, tolerance)
+        return penalty, self._outputs(found), found.mean
+
+    def _outputs(self, found: Coefficients) -> np.ndarray:
+        """What each row gets from the fit that it was held out of."""
+        return logits_of(self._rows, self._basis, found, self._which)
 
     def _numbers(self) -> Iterator[int]:
         """From the middle down to where every loss has grown, then up likewise."""
@@ -250,14 +261,14 @@ class _Trials:
         good = losses <= losses.min(0) * _NEARLY
         return [numbers[row] for row in good.argmax(0)]
 
-    def _fit(self, penalty: np.ndarray, start: Coefficients | None, tolerance: float) -> _Tried:
+    def _fit(
+        self, penalty: np.ndarray, start: Coefficients | None, tolerance: float
+    ) -> Coefficients:
         if self._ridge is not None:
-            found = self._ridge.minimized(penalty)
-        elif self._logistic is not None:
-            found = self._logistic.minimized(penalty, start, tolerance=tolerance)
-        held_out = logits_of(self._rows, self._basis, found, self._which)
-        losses = mean_losses(self._loss, held_out, self._rows, self._which >= 0)
-        return _Tried(losses, held_out, found)
+            return self._ridge.minimized(penalty)
+        if self._logistic is None:
+            raise RuntimeError("A fit needs an objective.")
+        return self._logistic.minimized(penalty, start, tolerance=tolerance)
 
 
 def mean_losses(loss: str, outputs: np.ndarray, rows: Rows, chosen: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ SOFTMAX = "softmax"
 SIGMOID = "sigmoid"
 
 _MOST_LOGITS = 2**23
+_MOST_PRECISE = 2**26
 _HISTORY = 10
 _MOST_STEPS = 2000
 _MOST_NEWTON_STEPS = 100
@@ -289,7 +290,7 @@ def _numpy(values: Any) -> np.ndarray:
 def logits_of(
     rows: Rows, basis: Basis, found: Coefficients, weighting: np.ndarray | None = None
 ) -> np.ndarray:
-    """Logits of every row, float64, `(rows, outputs)`.
+    """Logits of every row, `(rows, outputs)`: float64, or float32 of very many.
 
     Args:
         rows: The rows.
@@ -300,7 +301,9 @@ def logits_of(
     """
     kernel, bias = basis.to_raw(found.kernel, found.bias)
     which = np.zeros(len(rows), int) if weighting is None else weighting
-    logits = np.full((len(rows), bias.shape[1]), np.nan)
+    # A million rows of a thousand classes take 4 GB as they are.
+    kind = np.float32 if len(rows) * bias.shape[1] > _MOST_PRECISE else np.float64
+    logits = np.full((len(rows), bias.shape[1]), np.nan, kind)
     for where, chunk in rows.chunks(CHUNK):
         of_chunk, wanted = logits[where], which[where]
         for number in range(len(bias)):
