@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -9,6 +10,7 @@ import click
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import run_options
 from kerastl.runs.config import RunConfig
+from kerastl.runs.strategies import AUTO, TRAIN
 
 
 @click.command("find-rate", short_help="Find a learning rate by a range test.")
@@ -49,6 +51,9 @@ def find_rate(
     from kerastl.optimizers.rate_finder import find_learning_rate
     from kerastl.runs import training
 
+    if config.solver == AUTO:
+        # A rate that is given trains the head, so that is what it is found for.
+        config = dataclasses.replace(config, solver=TRAIN)
     prepared = training.prepare(config, echo=lambda line: click.echo(line, err=True))
     strategy = prepared.phases[0].strategy
     alike = {block: rate / strategy.head_rate for block, rate in strategy.rates.items()}

@@ -139,7 +139,8 @@ def decided(prepared: PreparedRun, strategy: str, reason: str) -> PreparedRun:
         strategy: Name of a strategy of one phase.
         reason: Why, in one sentence.
     """
-    config = replace(prepared.config, strategy=strategy, keep_start=True)
+    trains = strategy != strategies.FEATURE_EXTRACTION
+    config = replace(prepared.config, strategy=strategy, keep_start=trains)
     made = _with_phases(config, prepared.data, prepared.model, prepared.solver)
     (phase,) = made.phases
     settled = replace(phase, strategy=replace(phase.strategy, reason=reason))
