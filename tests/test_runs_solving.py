@@ -117,6 +117,7 @@ def test_partial_starts_from_the_head_solved_on_the_training_part(config):
     assert (saved["batch_norm"], saved["batch_size"]) == ("frozen", 16)
 
 
+@pytest.mark.slow
 def test_gradual_from_a_solved_head_has_no_phase_for_the_head_alone(config):
     config = replace(config, strategy="gradual", solver="solve", epochs=4)
     lines, _ = lines_of(config)
@@ -162,8 +163,10 @@ def test_auto_without_validation_images_only_solves(config):
     [
         {"augment": "light", "mixup": 0.2},
         {"class_weight": "balanced"},
-        {"sampling": "balanced", "augment": "light", "cache_views": 2},
-        {"label_smoothing": 0.1, "solver": "solve"},
+        pytest.param(
+            {"sampling": "balanced", "augment": "light", "cache_views": 2}, marks=pytest.mark.slow
+        ),
+        pytest.param({"label_smoothing": 0.1, "solver": "solve"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_head_is_solved_with_the_options_of_training_images(config, options):
@@ -173,6 +176,7 @@ def test_a_head_is_solved_with_the_options_of_training_images(config, options):
     assert measured.test["accuracy"] >= 0.4
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_after_its_head_was_solved_goes_on_from_there(
     config, tmp_path, monkeypatch
 ):
@@ -216,6 +220,7 @@ def test_a_head_that_is_being_solved_leaves_an_older_run_whole(config, monkeypat
     assert json.loads((Path(config.output) / results.METRICS_FILE).read_text()) == before
 
 
+@pytest.mark.slow
 def test_a_run_that_replaces_a_solved_one_leaves_none_of_its_files(config):
     lines_of(replace(config, strategy="feature-extraction"))
     lines_of(replace(config, strategy="full", epochs=1), overwrite=True)

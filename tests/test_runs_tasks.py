@@ -71,7 +71,9 @@ def test_a_run_is_trained_evaluated_and_predicted_with(table, tmp_path, flag, co
     ("flag", "column", "score", "least"),
     [("--multi-label", "tags", "mean_average_precision", 0.9), ("--regression", "red", "r2", 0.5)],
 )
-@pytest.mark.parametrize("strategy", ["auto", "feature-extraction"])
+@pytest.mark.parametrize(
+    "strategy", [pytest.param("auto", marks=pytest.mark.slow), "feature-extraction"]
+)
 def test_a_head_of_several_labels_or_numbers_is_solved(
     table, tmp_path, monkeypatch, flag, column, score, least, strategy
 ):
