@@ -493,6 +493,7 @@ def pick_command(pictures, folder, *more):
     return CliRunner().invoke(main, arguments)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_page_and_ends_with_what_to_go_on_with(pictures, tmp_path):
     done = pick_command(pictures, tmp_path / "out")
     assert done.exit_code == 0, done.output
