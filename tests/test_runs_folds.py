@@ -120,7 +120,7 @@ def test_a_class_of_one_image_is_said_to_be_never_held_out(trained, tmp_path):
 @pytest.mark.parametrize(
     "steps",
     [
-        pytest.param([3, 3], id="within a fold and between folds"),
+        pytest.param([3, 3], id="within a fold and between folds", marks=pytest.mark.slow),
         pytest.param([5, 6], id="between folds and in the last run", marks=pytest.mark.slow),
     ],
 )

@@ -151,6 +151,7 @@ def test_auto_settles_by_the_evidence_and_writes_what_it_settled(config, monkeyp
     assert saved["epochs"] == 2
 
 
+@pytest.mark.slow
 def test_auto_without_validation_images_only_solves(config):
     config = replace(config, validation_split=0.0)
     lines, measured = lines_of(config)
@@ -206,6 +207,7 @@ def test_a_run_stopped_in_its_first_epoch_keeps_the_solved_head(config, monkeypa
     assert (Path(config.output) / results.MODEL_FILE).is_file()
 
 
+@pytest.mark.slow
 def test_a_head_that_is_being_solved_leaves_an_older_run_whole(config, monkeypatch):
     config = replace(config, strategy="feature-extraction")
     lines_of(config)
