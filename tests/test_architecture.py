@@ -105,6 +105,7 @@ def test_documented_paths_of_the_first_release_give_the_same_module(old, new):
     assert new_module.__spec__.name == new_module.__name__ == new
 
 
+@pytest.mark.slow
 def test_an_old_path_may_be_the_first_import():
     code = "from kerastl.losses import Crossentropy; import kerastl.schedules as s; s.one_cycle"
     subprocess.run([sys.executable, "-c", code], check=True)

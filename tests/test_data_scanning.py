@@ -105,7 +105,7 @@ def test_of_many_files_a_broken_one_is_named_when_it_is_read(many: str, num_work
     assert "--skip-broken" in message
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_of_many_files_the_broken_ones_are_left_out_and_counted(
     many: str, num_workers: int
 ) -> None:

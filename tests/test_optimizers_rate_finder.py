@@ -138,6 +138,7 @@ def test_a_wrong_range_is_one_sentence(options, error, message):
         find_learning_rate(classifier("sgd"), IMAGES, LABELS, **options)
 
 
+@pytest.mark.slow
 def test_the_shell_prints_a_suggestion_for_each_group_and_draws_it(tmp_path):
     arguments = (
         *("find-rate", "--backbone", "keras:MobileNet?alpha=0.25", "--weights", "none"),

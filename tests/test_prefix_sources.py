@@ -26,7 +26,10 @@ def prepared(root, monkeypatch):
     return "tfds:tiny_pets"
 
 
-@pytest.mark.parametrize(("source", "num_workers"), [(folder, 2), (table, 0), (prepared, 0)])
+@pytest.mark.parametrize(
+    ("source", "num_workers"),
+    [pytest.param(folder, 2, marks=pytest.mark.slow), (table, 0), (prepared, 0)],
+)
 @pytest.mark.parametrize("through", [pytest.param("layer2", marks=pytest.mark.slow), "layer4"])
 def test_history_with_the_cache_is_the_history_without(
     source, num_workers, through, tmp_path, monkeypatch
