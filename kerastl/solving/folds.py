@@ -38,7 +38,8 @@ def fold_numbers(
 
     Example:
 
-    >>> fold_numbers(np.array([0, 0, 0, 0, 1, 1, 2]), 7, folds=2)[-1]
+    >>> folds = fold_numbers(np.array([0, 0, 0, 0, 1, 1, 2]), 7, folds=2)
+    >>> int(folds[-1])
     -1
     """
     if folds < 2:
