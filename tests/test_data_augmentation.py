@@ -38,6 +38,7 @@ def test_an_epoch_is_the_same_for_the_same_seed_and_another_in_the_next(preset):
     assert (first.dtype, first.shape) == (np.uint8, (14, 16, 16, 3))
 
 
+@pytest.mark.slow
 def test_worker_processes_make_the_same_images():
     augment = Augmentation("strong", mixup=0.4, cutmix=1.0)
     alone, helped = load(augment), load(augment, num_workers=1)

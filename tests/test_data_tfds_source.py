@@ -39,6 +39,7 @@ def test_a_prepared_set_is_read_with_its_own_parts(root: Path, num_workers: int)
             np.testing.assert_array_equal(image, pixels(number))
 
 
+@pytest.mark.slow
 def test_reading_never_imports_tensorflow(root: Path) -> None:
     prepare(root, {"train": 10})
     code = (

@@ -149,6 +149,7 @@ def test_one_probability_is_calibrated_as_two_classes(images, labels):
     np.testing.assert_allclose(after, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_saved_model_keeps_its_temperature(tmp_path):
     model = kerastl.ImageClassifier("torchvision:squeezenet1_1", 3, weights=None, image_size=32)
     model.get_layer("head").temperature = 2.5

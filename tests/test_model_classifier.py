@@ -129,6 +129,7 @@ def test_ten_steps_of_sgd_give_the_losses_of_the_hand_written_loop(resnet_pair):
     np.testing.assert_allclose(*compared_losses(model, twin, ours, theirs), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_ten_steps_of_adam_give_the_losses_of_the_hand_written_loop(resnet_pair_in_float64):
     model, twin = resnet_pair_in_float64
     ours = keras.optimizers.Adam(epsilon=EPSILON)

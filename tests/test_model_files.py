@@ -66,6 +66,7 @@ def test_a_damaged_file_is_refused(saved):
         kerastl.load_model(saved)
 
 
+@pytest.mark.slow
 def test_plain_keras_opens_the_file_once_kerastl_is_imported(saved):
     images = np.zeros((2, 32, 32, 3), np.uint8)
     expected = kerastl.load_model(saved).predict(images, verbose=0)

@@ -50,6 +50,7 @@ def test_torch_is_the_backend_where_the_user_has_chosen_none():
     assert run_python(f"import kerastl; {BACKEND}") == "torch"
 
 
+@pytest.mark.slow
 def test_a_users_own_backend_wins():
     assert run_python(f"import kerastl; {BACKEND}", KERAS_BACKEND="jax") == "jax"
     code = f"import keras, os; del os.environ['KERAS_BACKEND']; import kerastl; {BACKEND}"
