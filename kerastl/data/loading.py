@@ -136,25 +136,32 @@ class ImageData:
         return self.train.batch_size or 1
 
     def with_batch_size(self, batch_size: int) -> ImageData:
-        """The same images, orders and parts, in batches of another size."""
+        """The same images and parts in batches of another size, from the first epoch on."""
         if batch_size == self.batch_size:
             return self
-        loaders = {
-            part: image_loader(
-                dataset,
-                batch_size=batch_size,
-                sampler=loader.sampler,
-                collate=loader.collate_fn,
-                num_workers=loader.num_workers,
-            )
-            for part, dataset in self._datasets.items()
-            if (loader := getattr(self, part)) is not None
-        }
+        loaders = self._loading.loaders(self._datasets, batch_size=batch_size)
+        return self.with_loaders(loaders, self._datasets)
+
+    def with_loaders(
+        self,
+        loaders: Mapping[str, DataLoader[Any]],
+        datasets: Mapping[str, ImageDataset],
+        settings: ImageSettings | None = None,
+    ) -> ImageData:
+        """The same data with other parts, "train" among them.
+
+        Args:
+            loaders: Batches by part.
+            datasets: The images of each.
+            settings: How they are brought to size; None: as before.
+        """
         return replace(
             self,
             train=loaders["train"],
             validation=loaders.get("validation"),
             test=loaders.get("test"),
+            settings=settings or self.settings,
+            _datasets=datasets,
         )
 
     def untested(self) -> UntestedImages:
@@ -186,13 +193,7 @@ class ImageData:
         if "test" not in cut and self.test is not None:
             cut["test"] = self.dataset("test")
         loaders = self._loading.loaders(cut, batch_size=self.batch_size)
-        return replace(
-            self,
-            train=loaders["train"],
-            validation=loaders.get("validation"),
-            test=loaders.get("test"),
-            _datasets=cut,
-        )
+        return self.with_loaders(loaders, cut)
 
     def dataset(self, part: Part) -> ImageDataset:
         """The images of a part one by one, as torch has it.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -40,14 +39,7 @@ def at_size(data: ImageData, image_size: int, resizing: Resizing | None = None) 
         )
         for part, dataset in datasets.items()
     }
-    return replace(
-        data,
-        train=loaders["train"],
-        validation=loaders.get("validation"),
-        test=loaders.get("test"),
-        settings=settings,
-        _datasets=datasets,
-    )
+    return data.with_loaders(loaders, datasets, settings)
 
 
 def some_images(

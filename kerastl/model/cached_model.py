@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,7 +167,7 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
             found, y, sample_weight=sample_weight, class_weight=class_weight
         )
         if groups is not None:
-            rows = replace(rows, groups=np.asarray(groups)[np.unique(rows.images)])
+            rows = rows.with_groups(np.asarray(groups))
         return head_solving.solve_rows(self, [rows], penalty=penalty, folds=folds, seed=seed)
 
     @property

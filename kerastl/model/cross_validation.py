@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -177,8 +177,7 @@ def _rows(
     groups = folding.of(sum(counts))
     found, start = [], 0
     for part, count in zip(rows, counts, strict=True):
-        numbers = start + np.unique(part.images)  # broken images are left out
-        found.append(replace(part, groups=groups[numbers]))  # type: ignore[index]
+        found.append(part.with_groups(groups[start : start + count]))  # type: ignore[index]
         start += count
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -109,6 +109,23 @@ class LabelledRows:
     images: np.ndarray
     groups: np.ndarray | None = None
 
+    def with_groups(self, groups: np.ndarray) -> LabelledRows:
+        """The same rows, their images held out by group.
+
+        Args:
+            groups: Of every image of the data by its number; of those without a row too.
+        """
+        return replace(self, groups=groups[np.unique(self.images)])
+
+    def with_class_weight(self, class_weight: Mapping[int, float]) -> LabelledRows:
+        """The same rows, each counting by its class.
+
+        Args:
+            class_weight: Weight of each class; 1 for the others.
+        """
+        factors = [class_weight.get(int(label), 1.0) for label in class_of(self.labels)]
+        return replace(self, weights=self.weights * np.array(factors))
+
 
 def labelled(
     found: FeatureRows,
@@ -149,10 +166,8 @@ def labelled(
             )
     weights = np.ones(len(labels)) if len(columns) < 2 else columns[1].reshape(-1).astype(float)
     weights = weights / np.bincount(found.images)[found.images]  # the views of an image share
-    if class_weight:
-        factors = [class_weight.get(int(label), 1.0) for label in class_of(labels)]
-        weights = weights * np.array(factors)
-    return LabelledRows(found.features, labels, weights, found.images)
+    rows = LabelledRows(found.features, labels, weights, found.images)
+    return rows.with_class_weight(class_weight) if class_weight else rows
 
 
 def check_can_solve(model: Any) -> None:

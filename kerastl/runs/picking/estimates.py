@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import logsumexp
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
 from kerastl.evaluation.intervals import wilson
+from kerastl.evaluation.paired import mcnemar
 from kerastl.runs.picking.results import Estimate
 from kerastl.solving.folds import DEFAULT_FOLDS, fold_numbers
 from kerastl.solving.heads import held_out_outputs
@@ -97,9 +98,7 @@ def accuracy_p_value(one: Judged, other: Judged) -> float:
     """
     first = int((one.correct & ~other.correct).sum())
     second = int((other.correct & ~one.correct).sum())
-    if first + second == 0:
-        return 1.0
-    return float(binomtest(first, first + second, 0.5).pvalue)
+    return mcnemar(first, second)
 
 
 def loss_p_value(one: Judged, other: Judged) -> float:

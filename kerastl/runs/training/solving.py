@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from kerastl.data.class_weights import balanced_weights
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.evaluation.folds import FoldScores, fold_scores
 from kerastl.evaluation.out_of_fold import save
-from kerastl.evaluation.scoring import AnyEvaluation
+from kerastl.evaluation.scoring import AnyEvaluation, class_of
 from kerastl.model.head_solving import LabelledRows, SolvedHead, labelled, solve_rows
 from kerastl.prefix.rows import feature_rows
 from kerastl.runs.config import RunConfig
@@ -104,14 +104,10 @@ def _rows(config: RunConfig, model: Any, loader: Any) -> LabelledRows:
     views = config.cache_views if config.cache_views > 1 else VIEWS
     rows = labelled(feature_rows(model, loader, model.prefix_cache, views=views), None)
     groups = loader.dataset.groups
-    return rows if groups is None else replace(rows, groups=groups[np.unique(rows.images)])
+    return rows if groups is None else rows.with_groups(groups)
 
 
 def _balanced(rows: list[LabelledRows]) -> list[LabelledRows]:
     """The rows with weights that make every class count alike."""
-    classes = [part.labels if part.labels.ndim == 1 else part.labels.argmax(1) for part in rows]
-    weights: Mapping[int, float] = balanced_weights(np.concatenate(classes))
-    return [
-        replace(part, weights=part.weights * np.array([weights[int(label)] for label in labels]))
-        for part, labels in zip(rows, classes, strict=True)
-    ]
+    weights = balanced_weights(np.concatenate([class_of(part.labels) for part in rows]))
+    return [part.with_class_weight(weights) for part in rows]
