@@ -102,11 +102,6 @@ def prepare(
         backbone = registry.build(config.backbone, weights=weights, image_size=size)
     echo(f"Data {config.data}")
     data = data or _load(config, backbone.image_size, backbone.resizing)
-    if config.calibrate and data.validation is None:
-        raise ValueError(
-            "`calibrate` must have validation images. Received: validation_split=0 and data "
-            "without a validation part. Raise the split, or leave it out."
-        )
     with _precision(config.precision):
         model = ImageClassifier(
             backbone,
@@ -128,7 +123,16 @@ def prepare(
     data = data.with_batch_size(size)
     config = replace(config, batch_size=size)
     config = with_lengths(config, solver, steps_per_epoch=len(data.train))
-    return _with_phases(config, data, model, solver)
+    prepared = _with_phases(config, data, model, solver)
+    # A solved head is judged, and calibrated, out of fold.
+    judged = data.validation is not None or config.folds or prepared.is_only_solved
+    if config.calibrate and not judged:
+        raise ValueError(
+            "`calibrate` must have validation images, where more than the head is trained. "
+            "Received: validation_split=0 and data without a validation part. Raise the split, "
+            "or leave it out."
+        )
+    return prepared
 
 
 def decided(prepared: PreparedRun, strategy: str, reason: str) -> PreparedRun:
