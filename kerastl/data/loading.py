@@ -5,34 +5,29 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
+from kerastl.data import split_file
 from kerastl.data.arrays import array_data
+from kerastl.data.assigning import HASHED, PARTS, SPLITS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
-from kerastl.data.items import BrokenImage, ImageItems, SourceData, groups_of
+from kerastl.data.copies import copy_notes, kept_together, with_digests
+from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
 from kerastl.data.resizing import ImageSettings, ResizeMode
 from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
 from kerastl.data.specs import data_source, parse_data_spec
-from kerastl.data.splitting import (
-    check_fractions,
-    grouped_split,
-    random_split,
-    stratified_split,
-)
+from kerastl.data.splitting import check_fractions
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
 from kerastl.errors import unknown_name
-
-Part = Literal["train", "validation", "test"]
-
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,7 @@ class ImageData:
             number to predict.
         settings: How the images were brought to size.
         task: What the labels are, one of `kerastl.data.tasks.TASKS`.
+        notes: What to know of the images before they are used, one sentence each.
     """
 
     spec: str
@@ -63,6 +59,7 @@ class ImageData:
     class_names: tuple[str, ...]
     settings: ImageSettings
     task: str = CLASSIFICATION
+    notes: tuple[str, ...] = ()
     _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
     _loading: PartLoading = field(default=PartLoading(Augmentation(), "natural", 0, 0), repr=False)
@@ -225,13 +222,14 @@ def load_data(
     task: str = CLASSIFICATION,
     augment: str | Augmentation = "none",
     sampling: str = "natural",
+    split: str | Path = HASHED,
 ) -> ImageData:
     """Labelled images as batches for training, validation and test.
 
     Parts that the data have themselves are used as they are. Each of the
-    others is drawn from the training images: every class in proportion, or
-    at random where an image has several labels or numbers; groups of a table
-    whole.
+    others is drawn from the training images by a hash of what they are called:
+    every class in proportion, or all together where an image has several labels
+    or numbers; groups, and copies of an image, whole.
 
     Args:
         spec: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `digits`, or a
@@ -263,6 +261,8 @@ def load_data(
             ("light", "standard", "strong"), or an `Augmentation`.
         sampling: "natural", or "balanced": as many images of each class in an
             epoch.
+        split: "hashed"; "positional", as kerastl 0.1 drew the parts; or the
+            split.csv of a run, whose parts are taken as they were.
 
     Returns:
         The parts, with the names of the classes.
@@ -293,7 +293,12 @@ def load_data(
     source, in_memory = _source_data(spec, class_names, task)
     _check_training_options(augment, sampling, task)
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
+    source = with_digests(source)
+    notes = copy_notes(source)
+    if split == HASHED:
+        source = kept_together(source)
     fractions = {"test": test_split, "validation": validation_split}
+    assigned = _assigned(source, fractions, seed=seed, split=split)
     change = None
     if augment.changes_images:
         change = ChangeImage(augment, image_size=image_size, background=background, seed=seed)
@@ -306,7 +311,7 @@ def load_data(
             skip_broken=skip_broken,
             change=change if part == "train" else None,
         )
-        for part, (items, indices) in _split(source, fractions, seed=seed).items()
+        for part, (items, indices) in assigned.parts.items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
     loading = PartLoading(augment, sampling, seed, workers)
@@ -319,6 +324,7 @@ def load_data(
         class_names=source.class_names,
         settings=settings,
         task=task,
+        notes=(*notes, *assigned.notes),
         _skipped_up_front=skipped,
         _datasets=datasets,
         _loading=loading,
@@ -375,23 +381,9 @@ def _source_data(
     return data, source.in_memory
 
 
-def _split(
-    data: SourceData, fractions: Mapping[str, float], *, seed: int
-) -> dict[str, tuple[ImageItems, np.ndarray]]:
-    """Each part's items, and which of them it has: its own, or drawn from "train"."""
-    missing = {part: value for part, value in fractions.items() if part not in data.parts}
-    train = data.parts["train"]
-    groups = groups_of(train)
-    if groups is not None:
-        drawn = grouped_split(train.labels, groups, missing, seed=seed)
-    elif train.labels.ndim > 1:
-        drawn = random_split(len(train.labels), missing, seed=seed)
-    else:
-        drawn = stratified_split(train.labels, missing, seed=seed, class_names=data.class_names)
-    own = {
-        part: (items, np.arange(len(items.labels)))
-        for part, items in data.parts.items()
-        if part != "train"
-    }
-    parts = {part: (train, indices) for part, indices in drawn.items()} | own
-    return {part: parts[part] for part in PARTS if part in parts}
+def _assigned(
+    data: SourceData, fractions: Mapping[str, float], *, seed: int, split: str | Path
+) -> Assigned:
+    if split in SPLITS:
+        return drawn(data, fractions, seed=seed, how=str(split))
+    return recorded(data, split_file.load(Path(split)))
