@@ -63,7 +63,7 @@ def test_every_option_has_a_help_text():
         ('block_rate = {head = "x"}', "`block_rate` must be a table of numbers"),
         ("epochs = 0", "`epochs` must be 1 or more"),
         ('strategy = "ful"', "Did you mean 'full'"),
-        ("config_version = 3", "from a newer kerastl"),
+        ("config_version = 4", "from a newer kerastl"),
         ("epochs =", "must be a TOML file"),
     ],
 )

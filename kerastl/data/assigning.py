@@ -10,15 +10,11 @@ import numpy as np
 
 from kerastl.data.items import ImageItems, JoinedItems, SourceData, groups_of
 from kerastl.data.positional_splitting import grouped_split, positional_ranks
-from kerastl.data.split_file import RecordedSplit, label_text
+from kerastl.data.split_file import HASHED, POSITIONAL, RecordedSplit, label_text
 from kerastl.data.splitting import TRAIN, hashed_ranks, split
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-HASHED, POSITIONAL = "hashed", "positional"
-SPLITS = (HASHED, POSITIONAL)
-"""How parts are drawn: by what images are called, or, as kerastl 0.1 did, by their positions."""
-
 Chosen = tuple[ImageItems, np.ndarray]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +12,7 @@ from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
 from kerastl.data import split_file
-from kerastl.data.arrays import array_data
-from kerastl.data.assigning import HASHED, PARTS, SPLITS, Assigned, Part, drawn, recorded
+from kerastl.data.assigning import PARTS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
 from kerastl.data.copies import copy_notes, kept_together, with_digests
@@ -24,7 +22,8 @@ from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
 from kerastl.data.resizing import ImageSettings, ResizeMode
 from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
-from kerastl.data.specs import data_source, parse_data_spec
+from kerastl.data.sources import read_spec
+from kerastl.data.split_file import HASHED, SPLITS, SplitRow
 from kerastl.data.splitting import check_fractions
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
 from kerastl.errors import unknown_name
@@ -96,6 +95,10 @@ class ImageData:
     def fingerprint(self, part: Part = "train") -> str:
         """A digest of the images of a part, their size, their order and their labels."""
         return self.dataset(part).fingerprint()
+
+    def split_rows(self) -> list[SplitRow]:
+        """Every image with its part, label and digest, as a run writes them down."""
+        return [row for part, dataset in self._datasets.items() for row in dataset.rows(part)]
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of this epoch next.
@@ -290,7 +293,7 @@ def load_data(
     check_task(task)
     if isinstance(augment, str):
         augment = Augmentation(augment)
-    source, in_memory = _source_data(spec, class_names, task)
+    source, in_memory = read_spec(spec, class_names, task)
     _check_training_options(augment, sampling, task)
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
     source = with_digests(source)
@@ -352,33 +355,6 @@ def _check_count(name: str, value: int, *, at_least: int) -> None:
         raise ValueError(
             f"`{name}` must be a whole number, {at_least} or more. Received: {name}={value!r}."
         )
-
-
-def _source_data(
-    spec: str | tuple[Any, Any], class_names: Sequence[str] | None, task: str
-) -> tuple[SourceData, bool]:
-    """The images of a spec, and whether they are in memory."""
-    if isinstance(spec, tuple | list):
-        if len(spec) != 2:
-            raise ValueError(
-                f"`spec` must be a pair (images, labels). Received: {len(spec)} items."
-            )
-        return array_data(spec[0], spec[1], class_names=class_names, task=task), True
-    parsed = parse_data_spec(spec)
-    if class_names is not None:
-        raise ValueError(
-            f"`class_names` must be left out, as {spec!r} names its classes itself. "
-            f"Received: class_names={class_names!r}."
-        )
-    source = data_source(parsed.source)
-    if task not in source.tasks:
-        raise ValueError(
-            f"`task` must be {' or '.join(map(repr, source.tasks))} for {source.form}. Received: "
-            f"task={task!r}. Write a table of files and labels, and name it csv:FILE."
-        )
-    read = importlib.import_module(source.module).read_source
-    data: SourceData = read(parsed) if len(source.tasks) == 1 else read(parsed, task)
-    return data, source.in_memory
 
 
 def _assigned(

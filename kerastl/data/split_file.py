@@ -13,6 +13,10 @@ import numpy as np
 
 from kerastl.internals.whole_files import write_whole
 
+HASHED, POSITIONAL = "hashed", "positional"
+SPLITS = (HASHED, POSITIONAL)
+"""How parts are drawn: by what images are called, or, as kerastl 0.1 did, by their positions."""
+
 _COLUMNS = ("path", "part", "label", "digest")
 
 
@@ -48,6 +52,10 @@ class RecordedSplit:
     def places(self) -> Places:
         """The rows by path, each to be taken once."""
         return Places(self.rows)
+
+    def paths(self, part: str) -> frozenset[str]:
+        """The images of a part by path."""
+        return frozenset(row.path for row in self.rows if row.part == part)
 
     def digests(self, *parts: str) -> frozenset[str]:
         """The contents of the images of some parts, as far as they are known."""

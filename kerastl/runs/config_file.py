@@ -12,13 +12,15 @@ from typing import Any
 
 import tomli_w
 
+from kerastl.data.split_file import POSITIONAL
 from kerastl.data.tasks import MULTI_LABEL, REGRESSION
 from kerastl.errors import unknown_name
 from kerastl.runs.config import PHASE_OPTIONS, RunConfig
 from kerastl.runs.strategies import TRAIN
 
-VERSION = 2
+VERSION = 3
 _BEFORE_SOLVER = 1
+_BEFORE_HASHED_SPLIT = 2
 _VERSION_KEY = "config_version"
 
 # An option of the command line takes these of the file with it: they were
@@ -123,6 +125,8 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
     if written_by == _BEFORE_SOLVER:
         # A run of a version that trained every head: it repeats as it was.
         values = {"solver": TRAIN, **values}
+    if written_by is not None and version <= _BEFORE_HASHED_SPLIT:
+        values = {"split": POSITIONAL, **values}
     hints = typing.get_type_hints(RunConfig)
     values = _with_task(values)
     for name in values:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -102,6 +103,8 @@ def prepare(
         backbone = registry.build(config.backbone, weights=weights, image_size=size)
     echo(f"Data {config.data}")
     data = data or _load(config, backbone.image_size, backbone.resizing)
+    for note in data.notes:
+        echo(note)
     with _precision(config.precision):
         model = ImageClassifier(
             backbone,
@@ -211,8 +214,14 @@ def planned_cache(prepared: PreparedRun, number: int = 0) -> str:
     )
 
 
-def load_images(config: RunConfig, model: Any) -> Any:
-    """The images that the options name, as the model wants them, and nothing changed at random."""
+def load_images(config: RunConfig, model: Any, *, split: Path | None = None) -> Any:
+    """The images that the options name, as the model wants them, and nothing changed at random.
+
+    Args:
+        config: The options.
+        model: The classifier.
+        split: The `split.csv` of the run that it is from, whose parts are taken; None: drawn.
+    """
     as_they_are = replace(
         config,
         task=model.task,
@@ -221,7 +230,7 @@ def load_images(config: RunConfig, model: Any) -> Any:
         cutmix=None,
         sampling="natural",
     )
-    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize)
+    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize, split=split)
 
 
 def _seed(seed: int) -> None:
@@ -245,7 +254,14 @@ def _weights_for_plan(config: RunConfig) -> str:
     return config.weights
 
 
-def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | None = None) -> Any:
+def _load(
+    config: RunConfig,
+    image_size: int,
+    resizing: Resizing,
+    *,
+    resize: str | None = None,
+    split: Path | None = None,
+) -> Any:
     return load_data(
         config.data,
         image_size=image_size,
@@ -262,6 +278,7 @@ def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | 
         task=config.task,
         augment=Augmentation(config.augment, config.flip, config.mixup, config.cutmix),
         sampling=config.sampling,
+        split=split or config.split,
     )
 
 
