@@ -16,6 +16,7 @@ from kerastl.data.assigning import PARTS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
 from kerastl.data.copies import copy_notes, kept_together, with_digests
+from kerastl.data.grouping import group_notes, grouped_by_name
 from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
@@ -226,6 +227,7 @@ def load_data(
     augment: str | Augmentation = "none",
     sampling: str = "natural",
     split: str | Path = HASHED,
+    group_by: str | None = None,
 ) -> ImageData:
     """Labelled images as batches for training, validation and test.
 
@@ -266,6 +268,8 @@ def load_data(
             epoch.
         split: "hashed"; "positional", as kerastl 0.1 drew the parts; or the
             split.csv of a run, whose parts are taken as they were.
+        group_by: A regular expression: files in whose names it finds the same
+            are one group, as of one patient, and stay in one part.
 
     Returns:
         The parts, with the names of the classes.
@@ -297,7 +301,9 @@ def load_data(
     _check_training_options(augment, sampling, task)
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
     source = with_digests(source)
-    notes = copy_notes(source)
+    if group_by is not None:
+        source = grouped_by_name(source, group_by)
+    notes = [*group_notes(source), *copy_notes(source)]
     if split == HASHED:
         source = kept_together(source)
     fractions = {"test": test_split, "validation": validation_split}

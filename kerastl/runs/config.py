@@ -127,6 +127,11 @@ class RunConfig:
         "or by its position, as kerastl 0.1 did.",
         choices=SPLITS,
     )
+    group_by: str | None = _option(
+        None,
+        "Regular expression: files in whose names it finds the same, as in patient_(\\d+), stay in "
+        "one part.",
+    )
     folds: int | None = _option(
         None,
         "Cross-validation of all images but the test: as many folds are held out in turn, and "

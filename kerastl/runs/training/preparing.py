@@ -279,6 +279,7 @@ def _load(
         augment=Augmentation(config.augment, config.flip, config.mixup, config.cutmix),
         sampling=config.sampling,
         split=split or config.split,
+        group_by=config.group_by,
     )
 
 
