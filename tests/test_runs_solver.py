@@ -76,7 +76,7 @@ def test_a_config_file_of_a_run_that_trained_every_head_repeats_it(tmp_path):
 def test_a_settled_config_file_gives_the_same_options(tmp_path):
     config = replace(RunConfig(), solver="solve", strategy="full", keep_start=True, batch_size=16)
     path = tmp_path / "config.toml"
-    path.write_text(config_file.to_toml(config))
+    path.write_text(config_file.to_toml(config, path.parent))
     assert RunConfig(**config_file.read(path)) == config
 
 

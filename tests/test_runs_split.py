@@ -122,7 +122,8 @@ def test_a_run_of_an_older_version_gets_its_old_split_and_a_warning(folder, tmp_
     run(folder, tmp_path / "run", "--split", "positional")
     config = tmp_path / "run" / results.CONFIG_FILE
     text = config.read_text().replace("config_version = 3", "config_version = 2")
-    config.write_text(re.sub(r"(?m)^split = .*\n", "", text))
+    text = re.sub(r"(?m)^split = .*\n", "", text)
+    config.write_text(re.sub(r"(?m)^data = .*$", f'data = "folder:{folder}"', text))
     kept = rows(tmp_path / "run" / results.SPLIT_FILE)
     (tmp_path / "run" / results.SPLIT_FILE).unlink()
     done = command("evaluate", tmp_path / "run")
@@ -143,6 +144,53 @@ def test_two_runs_with_one_test_are_compared_on_it_after_files_were_added(folder
     done = CliRunner().invoke(main, ["evaluate", str(tmp_path / "a"), str(tmp_path / "c")])
     tests = [split_file.load(tmp_path / name / results.SPLIT_FILE).paths("test") for name in "ac"]
     assert (done.exit_code == 0) == (tests[0] == tests[1])
+
+
+def test_data_and_run_are_moved_together(folder, tmp_path, monkeypatch):
+    run(folder, tmp_path / "run")
+    before = command("evaluate", tmp_path / "run").stdout
+    (tmp_path / "elsewhere").mkdir()
+    shutil.move(folder, tmp_path / "elsewhere" / "images")
+    shutil.move(tmp_path / "run", tmp_path / "elsewhere" / "run")
+    monkeypatch.chdir("/")
+    after = command("evaluate", tmp_path / "elsewhere" / "run").stdout
+    assert after.splitlines()[1:] == before.splitlines()[1:]
+
+
+def test_data_that_were_moved_are_found_by_their_content_and_a_namesake_is_not_taken(
+    folder, tmp_path, monkeypatch
+):
+    run(folder, tmp_path / "run")
+    before = command("evaluate", tmp_path / "run").stdout
+    (tmp_path / "here").mkdir()
+    shutil.move(folder, tmp_path / "here" / "images")
+    monkeypatch.chdir(tmp_path / "here")
+    after = command("evaluate", tmp_path / "run").stdout
+    assert after.splitlines()[1:] == before.splitlines()[1:]
+    for file in Path("images").rglob("*.png"):
+        picture(file, int(file.stem) + 1000, 30)
+    done = CliRunner().invoke(main, ["evaluate", str(tmp_path / "run")])
+    assert done.exit_code == 1
+    assert "Looked for the images that its split.csv lists in" in done.output
+    assert str(tmp_path / "here" / "images") in done.output
+
+
+def test_a_namesake_in_the_place_of_the_data_is_refused(folder, tmp_path):
+    run(folder, tmp_path / "run")
+    for file in folder.rglob("*.png"):
+        picture(file, int(file.stem) + 1000, 30)
+    done = CliRunner().invoke(main, ["evaluate", str(tmp_path / "run")])
+    assert done.exit_code == 1
+    assert "must hold images of the run" in done.output
+
+
+def test_no_page_or_file_of_a_run_names_a_folder_of_this_machine(folder, tmp_path):
+    run(folder, tmp_path / "run")
+    for name in (results.CONFIG_FILE, results.METRICS_FILE, *results.REPORT_FILES):
+        text = (tmp_path / "run" / name).read_text(encoding="utf-8")
+        assert str(tmp_path) not in text, name
+    page = (tmp_path / "run" / results.REPORT_FILE).read_text(encoding="utf-8")
+    assert "on folder:images</title>" in page
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import click
 
 from kerastl.commands.model_data import data_config, split_of
 from kerastl.data import split_file
+from kerastl.data.spec_paths import same_data
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.internals.tables import align
 from kerastl.runs.config import RunConfig
@@ -36,7 +37,7 @@ def shared_data(model: Path, other: Path, data: str | None) -> RunConfig | None:
     first, second = data_config(model, data), data_config(other, data)
     if first is None or second is None:
         return None
-    if first.data != second.data:
+    if not same_data(first.data, second.data):
         raise ValueError(
             f"`other` must be a run of the data of `model`, {first.data}. Received: {other}, a "
             f"run of {second.data}. Say on which images to compare them: --data SPEC."
@@ -151,7 +152,7 @@ def _numbered(model: Any) -> list[str]:
 
 def _is_run_of(model: Path, data: str) -> bool:
     own = data_config(model, None)
-    return own is not None and own.data == data
+    return own is not None and same_data(own.data, data)
 
 
 def _split(config: RunConfig) -> str:

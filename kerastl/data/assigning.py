@@ -102,6 +102,9 @@ def recorded(data: SourceData, record: RecordedSplit) -> Assigned:
     Args:
         data: Images and labels.
         record: The run's own.
+
+    Raises:
+        ValueError: If none of these images is as the run had it.
     """
     places = record.places()
     found: dict[str, list[Chosen]] = {}
@@ -119,6 +122,13 @@ def recorded(data: SourceData, record: RecordedSplit) -> Assigned:
             relabelled += row.label != label_text(items.labels[index], data.class_names)
         for part, chosen in numbers.items():
             found.setdefault(part, []).append((items, np.array(chosen, np.int64)))
+    same = sum(len(chosen) for parts in found.values() for _, chosen in parts) - changed
+    if record.rows and not same:
+        raise ValueError(
+            f"The data must hold images of the run. Received: others, as {record.file} shows: "
+            f"{places.left():,} are gone, {changed:,} have another content. Name the run's own: "
+            "--data SPEC."
+        )
     counts = {
         "gone": places.left(),
         "new, and left out": new,

@@ -105,7 +105,7 @@ def compare(
 
 def _run(config: RunConfig, folder: Path) -> BackendRun:
     backend = config.backend
-    (folder / f"{backend}.toml").write_text(config_file.to_toml(config), encoding="utf-8")
+    (folder / f"{backend}.toml").write_text(config_file.to_toml(config, folder), encoding="utf-8")
     environment = {**os.environ, "KERAS_BACKEND": backend}
     with (folder / f"{backend}.log").open("w", encoding="utf-8") as log:
         ended = subprocess.run(

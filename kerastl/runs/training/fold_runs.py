@@ -138,7 +138,7 @@ def run_folds(
             folder / CHECKPOINT_FILE,
             prepared.model,
             Progress(),
-            config=config_file.to_toml(config),
+            config=config_file.to_toml(config, folder),
             data=everything.identity(),
         )
     results: list[FoldResult] = []

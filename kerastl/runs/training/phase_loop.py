@@ -58,7 +58,7 @@ class Training:
             check_same_images(resume, known, prepared.config.data)
         self.keep = KeepEpochs(
             folder,
-            config_file.to_toml(prepared.as_asked or prepared.config),
+            config_file.to_toml(prepared.as_asked or prepared.config, folder),
             data=data,
             split=prepared.data.split_rows,
             epochs=resume.progress.epochs if resume else (),
