@@ -77,11 +77,13 @@ def to_toml(config: RunConfig, folder: Path) -> str:
 
     Args:
         config: The options.
-        folder: Where the file will be: paths are relative to it.
+        folder: Where the file will be: the paths of data and weights are relative to it, and
+            of an `output` of this machine the name is left.
     """
     values = {option.name: getattr(config, option.name) for option in fields(config)}
     values["data"] = spec_paths.relative_to(config.data, folder)
-    values["output"] = spec_paths.relative_path(config.output, folder)
+    if Path(config.output).expanduser().is_absolute():
+        values["output"] = Path(config.output).name
     if Path(config.weights).expanduser().is_file():
         values["weights"] = spec_paths.relative_path(config.weights, folder)
     plain = {name: value for name, value in values.items() if value is not None}
@@ -153,11 +155,8 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
     if "data" in typed:
         typed["data"] = _found(typed["data"], path.parent, written_by)
     beside = path.parent / Path(typed.get("weights", "")).expanduser()
-    if written_by == VERSION:
-        if "weights" in typed and beside.is_file():
-            typed["weights"] = os.path.normpath(beside)
-        if "output" in typed:
-            typed["output"] = os.path.normpath(path.parent / typed["output"])
+    if written_by == VERSION and "weights" in typed and beside.is_file():
+        typed["weights"] = os.path.normpath(beside)
     RunConfig(**typed)
     return typed
 
