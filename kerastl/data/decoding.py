@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerastl.backbones.base import Resizing
+from kerastl.data.opening import in_turn, pixel_limit_stated, regular_file
 from kerastl.data.resizing import (
     REDUCED,
     ImageSettings,
@@ -20,7 +21,6 @@ from kerastl.data.resizing import (
     resized,
     scaled_sides,
 )
-from kerastl.data.opening import in_turn, pixel_limit_stated, regular_file
 from kerastl.data.wholeness import load_whole
 from kerastl.errors import BrokenImagesError
 

@@ -46,7 +46,7 @@ def load_jpeg(image: ImageFile.ImageFile, content: bytes) -> None:
         return
     if not layout.has_end:
         raise OSError(_NO_END)
-    if layout.missing_restarts(content):
+    if layout.missing_restarts():
         raise OSError(_RESTARTS)
     if layout.missing_scans():
         raise OSError(_SCANS)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
 from math import ceil
 
-# Within entropy-coded data FF is followed by 00 or a restart marker (ITU-T T.81, B.1.1.2).
-_END_OF_SCAN = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
-_RESTART = re.compile(rb"\xff([\xd0-\xd7])")
-_RESTARTS_IN_ORDER = bytes(range(0xD0, 0xD8))
+import numpy as np
+
+_FIRST_RESTART, _RESTARTS = 0xD0, 8
 
 _SOF_BASELINE, _SOF_EXTENDED, _SOF_PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -18,6 +16,9 @@ _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 _EOI, _SOS, _DRI = 0xD9, 0xDA, 0xDD
 
 _COEFFICIENTS = 64
+
+# Bytes of a scan that are looked at together.
+_AT_A_TIME = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Scan:
         last: Last coefficient.
         bit: The lowest bit of the coefficients that it brings.
         restart_interval: Units between restart markers, 0 for none.
+        restarts: The restart markers in it, as numbers 0-7.
     """
 
     start: int
@@ -82,6 +84,7 @@ class Scan:
     last: int
     bit: int
     restart_interval: int
+    restarts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -122,16 +125,16 @@ class Layout:
                     lowest[component][coefficient] = scan.bit
         return any(bit for bits in lowest.values() for bit in bits)
 
-    def missing_restarts(self, content: bytes) -> bool:
+    def missing_restarts(self) -> bool:
         """Whether restart markers are not those, in number and order, that the frame asks for."""
         for scan in self.scans:
             if not scan.restart_interval:
                 continue
             wanted = ceil(self.frame.units(scan.components) / scan.restart_interval) - 1
-            found = b"".join(_RESTART.findall(content, scan.start, scan.stop))
-            in_order = (_RESTARTS_IN_ORDER * (len(found) // 8 + 1))[: len(found)]
+            count = len(scan.restarts)
+            in_order = np.arange(count) % _RESTARTS
             # Some encoders close the last interval, too.
-            if found != in_order or len(found) not in (wanted, wanted + 1):
+            if count not in (wanted, wanted + 1) or (scan.restarts != in_order).any():
                 return True
         return False
 
@@ -164,9 +167,8 @@ def jpeg_layout(content: bytes) -> Layout:
             elif marker == _DRI:
                 (interval,) = struct.unpack_from(">H", body)
             elif marker == _SOS and frame is not None:
-                found = _END_OF_SCAN.search(content, position)
-                stop = found.start() if found else len(content)
-                scans.append(_scan(body, position, stop, interval, frame))
+                stop, restarts = _end_of_scan(content, position)
+                scans.append(_scan(body, position, stop, interval, restarts, frame))
                 position = stop
     except (struct.error, IndexError, KeyError):
         has_end = False  # what follows the last scan is no JPEG any more
@@ -196,7 +198,33 @@ def _frame(marker: int, body: bytes) -> Frame:
     return Frame(marker, width, height, components)
 
 
-def _scan(body: bytes, start: int, stop: int, interval: int, frame: Frame) -> Scan:
+def _end_of_scan(content: bytes, start: int) -> tuple[int, np.ndarray]:
+    """Where entropy-coded data end, and the numbers of the restart markers in them.
+
+    Within them FF is followed by 00 or a restart marker (ITU-T T.81, B.1.1.2).
+    """
+    restarts = [np.empty(0, np.uint8)]
+    while start < len(content):
+        values = np.frombuffer(content, np.uint8)[start : start + _AT_A_TIME + 1]
+        places = np.flatnonzero(values[:-1] == 0xFF)
+        after = values[places + 1]
+        is_restart = (after & 0xF8) == _FIRST_RESTART
+        ends = np.flatnonzero(~is_restart & (after != 0) & (after != 0xFF))
+        if len(ends):
+            place = int(places[ends[0]])
+            restarts.append(after[: ends[0]][is_restart[: ends[0]]])
+            stop = start + place
+            while content[stop - 1] == 0xFF:  # before a marker FF may be repeated
+                stop -= 1
+            return stop, np.concatenate(restarts) - _FIRST_RESTART
+        restarts.append(after[is_restart])
+        start += _AT_A_TIME
+    return len(content), np.concatenate(restarts) - _FIRST_RESTART
+
+
+def _scan(
+    body: bytes, start: int, stop: int, interval: int, restarts: np.ndarray, frame: Frame
+) -> Scan:
     count = body[0]
     names = tuple(body[1 + 2 * number] for number in range(count))
     first, last, bits = body[1 + 2 * count : 4 + 2 * count]
@@ -204,4 +232,4 @@ def _scan(body: bytes, start: int, stop: int, interval: int, frame: Frame) -> Sc
         frame.components[name]
     if frame.marker != _SOF_PROGRESSIVE:
         first, last, bits = 0, _COEFFICIENTS - 1, 0
-    return Scan(start, stop, names, first, last, bits & 15, interval)
+    return Scan(start, stop, names, first, last, bits & 15, interval, restarts)

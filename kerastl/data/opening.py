@@ -1,4 +1,4 @@
-"""What an image file must be before it is decoded: a regular file, of a bounded number of pixels."""
+"""What is asked of an image file before it is decoded: a regular file, and not too many pixels."""
 
 from __future__ import annotations
 

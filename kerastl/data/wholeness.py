@@ -15,10 +15,8 @@ from typing import IO
 from PIL import ImageFile
 
 from kerastl.data.jpeg_decoding import load_jpeg
+from kerastl.data.png_decoding import load_png
 from kerastl.data.raw_pixels import check_raw_pixels, zero_run
-
-_PNG_SIGNATURE = 8
-_PNG_PIECE = 1 << 20
 
 # No encoder writes so many zeros in a row into compressed data, however plain the picture.
 _SHORTEST_BLANK = 128
@@ -46,6 +44,9 @@ def load_whole(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
         file.seek(0)
         load_jpeg(image, file.read())
         return
+    if image.format == "PNG":
+        load_png(image, file)
+        return
     check = _CHECKS.get(image.format or "")
     position = file.tell()
     if check is not None:
@@ -54,33 +55,6 @@ def load_whole(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
         check_raw_pixels(image, file)
     file.seek(position)
     image.load()
-
-
-def _check_png(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
-    """Compare the checksum of every chunk that the picture needs, up to the last one."""
-    file.seek(_PNG_SIGNATURE)
-    while len(head := file.read(8)) == 8:
-        length, kind = int.from_bytes(head[:4], "big"), head[4:]
-        if kind[0] & 32:  # not needed for the picture
-            file.seek(length + 4, os.SEEK_CUR)
-            continue
-        found = zlib.crc32(kind)
-        while length and (piece := file.read(min(length, _PNG_PIECE))):
-            found, length = zlib.crc32(piece, found), length - len(piece)
-        stored = file.read(4)
-        if length or len(stored) < 4:
-            break
-        if int.from_bytes(stored, "big") != found:
-            raise OSError(
-                f"the data of the picture are damaged: the checksum of {_named(kind)} is wrong"
-            )
-        if kind == b"IEND":
-            return
-    raise OSError("image file is truncated: its last chunk is missing")
-
-
-def _named(kind: bytes) -> str:
-    return f"chunk {kind.decode('latin-1')!r}"
 
 
 def _check_webp(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
@@ -165,7 +139,6 @@ def _is_blank(data: bytes) -> bool:
 
 
 _CHECKS: Mapping[str, Callable[[ImageFile.ImageFile, IO[bytes]], None]] = {
-    "PNG": _check_png,
     "WEBP": _check_webp,
     "AVIF": _check_boxes,
     "JPEG2000": _check_boxes,
