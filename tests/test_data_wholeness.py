@@ -59,14 +59,14 @@ def test_a_jpeg_cut_and_closed_is_found_wherever_it_was_cut(
     cut = content[: int(len(content) * share)] + END_OF_JPEG
     pillows(cut)  # for which it is sound
     for settings in (None, ImageSettings.checked(1)):
-        with pytest.raises(OSError, match="truncated|damaged"):
+        with pytest.raises(OSError, match=r"truncated|damaged"):
             decoded(cut, settings=settings)
 
 
 @pytest.mark.parametrize("kind", JPEGS)
 def test_a_jpeg_that_goes_on_as_another_one_is_found(kind: str) -> None:
     content, other = jpeg(kind), jpeg(kind, picture=ANOTHER)
-    with pytest.raises(OSError, match="truncated|damaged|broken"):
+    with pytest.raises(OSError, match=r"truncated|damaged|broken"):
         decoded(content[: len(content) // 2] + other[len(other) // 2 :])
 
 
@@ -74,7 +74,7 @@ def test_a_jpeg_that_goes_on_as_another_one_is_found(kind: str) -> None:
 def test_a_jpeg_with_zeros_in_its_middle_is_found(kind: str) -> None:
     content = jpeg(kind)
     start, stop = len(content) * 2 // 5, len(content) * 3 // 5
-    with pytest.raises(OSError, match="truncated|damaged|broken"):
+    with pytest.raises(OSError, match=r"truncated|damaged|broken"):
         decoded(content[:start] + bytes(stop - start) + content[stop:])
 
 
@@ -151,7 +151,7 @@ def png(**options: Any) -> bytes:
 def test_a_png_whose_second_half_is_zeros_is_found() -> None:
     content = png()
     half = len(content) // 2
-    with pytest.raises(OSError, match="the checksum of 'IDAT' is wrong|truncated"):
+    with pytest.raises(OSError, match=r"the checksum of 'IDAT' is wrong|truncated"):
         decoded(content[:half] + bytes(len(content) - half))
 
 
@@ -197,7 +197,7 @@ def test_a_png_that_lacks_a_chunk_of_data_is_found() -> None:
     pieces = [data[start : start + 8192] for start in range(0, len(data), 8192)]
     del pieces[1]
     parts = [(b"IHDR", head[8:-4]), *((b"IDAT", each) for each in pieces), (b"IEND", b"")]
-    with pytest.raises(OSError, match="truncated|broken"):
+    with pytest.raises(OSError, match=r"truncated|broken"):
         decoded(png_of(parts))
 
 
@@ -248,6 +248,15 @@ def test_a_tiff_that_ends_before_its_strips_is_found(compression: str) -> None:
         decoded(bytes(content))
 
 
+def test_zeros_in_a_jpeg_within_a_tiff_are_found_and_plain_ones_are_sound() -> None:
+    content = saved(PHOTOGRAPH, "TIFF", compression="jpeg")
+    start, length = len(content) // 3, len(content) // 4
+    with pytest.raises(OSError, match=r"truncated|damaged|broken"):
+        decoded(content[:start] + bytes(length) + content[start + length :])
+    plain = Image.new("RGB", (900, 700), (0, 0, 0))
+    assert decoded(saved(plain, "TIFF", compression="jpeg")).size == (900, 700)
+
+
 @pytest.mark.parametrize("options", [{}, {"lossless": True}])
 @pytest.mark.parametrize("start", [0.3, 0.6])
 def test_a_webp_with_zeros_in_it_is_found(options: dict[str, Any], start: float) -> None:
@@ -266,7 +275,7 @@ def test_a_gif_closed_after_half_of_its_blocks_is_found() -> None:
         blocks.append(content[start : start + 1 + size])
         start += 1 + size
     head = content[: start - sum(map(len, blocks))]
-    with pytest.raises(OSError, match="truncated|broken|decod"):
+    with pytest.raises(OSError, match=r"truncated|broken|decod"):
         decoded(head + b"".join(blocks[: len(blocks) // 2]) + b"\0;")
 
 
@@ -284,7 +293,7 @@ def test_a_long_run_of_zeros_has_its_start_and_stop(before: int, length: int, af
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("seed", [0, 20])
 def test_of_all_cuts_fewer_than_five_pass(tmp_path: Path, seed: int) -> None:
     cuts = cut_in_every_way(tmp_path, seed=seed)
     assert cuts.made > 150

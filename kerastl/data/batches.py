@@ -194,7 +194,7 @@ def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]
         except OnlyBrokenError:  # torch's loaders go on after an error
             left_out += 1
             continue
-        except Exception as error:
+        except Exception:
             broken = dataset.broken_images()
             if not broken:
                 raise

@@ -131,6 +131,8 @@ def decoding_reason(error: Exception) -> str:
     """Why an image could not be decoded, in words that do not repeat its path."""
     if isinstance(error, UnidentifiedImageError):
         return "empty, or not an image of a known format"
+    if isinstance(error, MemoryError):
+        return "the memory does not suffice for its pixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -16,7 +16,7 @@ _SHORTEST_BLANK = 128
 _MARGIN = 6
 # What counts as not black: so many bytes above zero, and so bright in the mean.
 _LIT = 0.9
-_BRIGHT = 16
+_BRIGHT = 6
 
 _BITS = {
     "1": 1,
@@ -122,7 +122,7 @@ def _bytes_of(file: IO[bytes], offset: int, size: int) -> np.ndarray:
     """Some bytes of a file; those of a file on disk are not all in memory at once."""
     if isinstance(file, io.BytesIO):
         return np.frombuffer(file.getvalue(), np.uint8)[offset : offset + size]
-    return np.memmap(file, np.uint8, mode="r")[offset : offset + size]  # type: ignore[call-overload]
+    return np.memmap(file, np.uint8, mode="r")[offset : offset + size]
 
 
 def _torn_at_start(values: np.ndarray, start: int, stride: int) -> bool:

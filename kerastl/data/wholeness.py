@@ -6,13 +6,14 @@ a header declares, and how far the data went.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 from kerastl.data.jpeg_decoding import load_jpeg
 from kerastl.data.png_decoding import load_png
@@ -25,6 +26,7 @@ _BLANK_SHARE = 10
 _TIFF_OFFSETS_AND_SIZES = ((273, 279), (324, 325))
 _TIFF_COMPRESSION = 259
 _TIFF_DEFLATE = (8, 32946)
+_TIFF_JPEG, _TIFF_JPEG_TABLES = 7, 347
 _TIFF_BLANK_IS_BROKEN = (2, 3, 4, 5, 32773)  # fax, LZW, PackBits
 
 _BLANK = "the data of the picture are damaged: a long stretch of them is zeros"
@@ -112,20 +114,26 @@ def _check_tiff(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
                 raise OSError(
                     f"image file is truncated: it has {size:,} of {offset + length:,} bytes"
                 )
-            if compression in (*_TIFF_DEFLATE, *_TIFF_BLANK_IS_BROKEN):
+            if compression in (_TIFF_JPEG, *_TIFF_DEFLATE, *_TIFF_BLANK_IS_BROKEN):
                 file.seek(offset)
-                _check_strip(file.read(length), compression)
+                _check_strip(file.read(length), compression, tags.get(_TIFF_JPEG_TABLES, b""))
 
 
-def _check_strip(strip: bytes, compression: int) -> None:
+def _check_strip(strip: bytes, compression: int, jpeg_tables: bytes) -> None:
     if not _is_blank(strip):
         return
-    if compression not in _TIFF_DEFLATE:
+    # Of a plain picture these two may be zeros, and show themselves whether they are whole.
+    if compression in _TIFF_DEFLATE:
+        try:
+            zlib.decompress(strip)
+        except zlib.error:
+            raise OSError(_BLANK) from None
+    elif compression == _TIFF_JPEG:
+        whole = jpeg_tables[:-2] + strip[2:] if jpeg_tables else strip
+        with Image.open(io.BytesIO(whole), formats=("JPEG",)) as part:
+            load_jpeg(part, whole)
+    else:
         raise OSError(_BLANK)
-    try:  # plain pictures deflate to zeros: the checksum at the end knows
-        zlib.decompress(strip)
-    except zlib.error:
-        raise OSError(_BLANK) from None
 
 
 def _refuse_blank(data: bytes) -> None:
