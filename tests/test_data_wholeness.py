@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.broken.__main__ import cut_in_every_way, false_alarms
 from benchmarks.broken.pictures import drawing, photograph
-from benchmarks.broken.variants import ODD, VARIANTS, saved
+from benchmarks.broken.variants import saved
 from kerastl.data.decoding import decoded
 from kerastl.data.jpeg_layout import jpeg_layout
 from kerastl.data.raw_pixels import zero_run
@@ -304,5 +304,5 @@ def test_of_all_cuts_fewer_than_five_pass(tmp_path: Path, seed: int) -> None:
 def test_of_a_thousand_sound_files_none_is_refused(tmp_path: Path) -> None:
     alarms, kinds = false_alarms(tmp_path, 1000)
     assert sum(kinds.values()) == 1000
-    assert len(kinds) > 0.7 * len((*VARIANTS, *ODD))
+    assert len(kinds) > 40
     assert not alarms
