@@ -95,7 +95,7 @@ def test_a_private_name_comes_with_its_reason(name):
     assert not uses or any(f"{library} {n}" in text for library, n in _VERSIONS)
 
 
-_VERSIONS = (("Keras", "3.15"), ("torch", "2.14"), ("JAX", "0.10"))
+_VERSIONS = (("Keras", "3.15"), ("torch", "2.14"), ("JAX", "0.10"), ("Pillow", "13.0"))
 
 
 @pytest.mark.parametrize(("old", "new"), OLD_PATHS.items())

@@ -11,7 +11,7 @@ from torchvision.transforms import InterpolationMode, functional
 from torchvision.transforms._presets import ImageClassification
 
 from kerastl.backbones.base import Resizing
-from kerastl.data.resizing import ImageSettings, resized
+from kerastl.data.resizing import ImageSettings, resized, scaled_sides
 
 
 def picture(width: int, height: int) -> Image.Image:
@@ -83,6 +83,39 @@ def test_pad_keeps_at_least_one_pixel_of_a_line() -> None:
     line = Image.new("RGB", (500, 1), "red")
     result = resized(line, ImageSettings.checked(10, resize="pad"))
     assert (result == [255, 0, 0]).all(axis=-1).sum() == 10
+
+
+@pytest.mark.parametrize("size", [(3000, 150), (90, 2000), (33, 700), (2100, 64)])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_a_long_picture_is_cut_before_it_is_scaled_and_looks_the_same(
+    size: tuple[int, int], interpolation: Any
+) -> None:
+    columns, rows = np.meshgrid(*(np.linspace(0, side / 7, side) for side in size))
+    waves = np.stack([127 + 90 * np.sin(rows + c) * np.cos(columns - c) for c in range(3)], -1)
+    image = Image.fromarray(waves.astype(np.uint8))
+    settings = ImageSettings.checked(32, resizing=Resizing(36, 32, interpolation))
+    scaled = image.resize(scaled_sides(size, settings), Image.Resampling[interpolation.upper()])
+    expected = np.array(functional.center_crop(scaled, [32])).astype(int)
+    # Both passes are rounded, and Pillow makes first whichever is less work.
+    assert np.abs(resized(image, settings) - expected).max() <= 2
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (2, 5_000_000)])
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+def test_a_line_of_pixels_is_scaled_to_no_more_than_is_kept(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], resize: Any
+) -> None:
+    sizes = []
+    original = Image.Image.resize
+
+    def resize_and_count(image: Image.Image, size: tuple[int, int], *rest: Any, **more: Any) -> Any:
+        sizes.append(size)
+        return original(image, size, *rest, **more)
+
+    monkeypatch.setattr(Image.Image, "resize", resize_and_count)
+    result = resized(Image.new("RGB", size, (9, 200, 3)), ImageSettings.checked(32, resize=resize))
+    assert (result == [9, 200, 3]).all(axis=-1).any()
+    assert max(width * height for width, height in sizes) <= 32 * 32
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_models import tiny_resnet
 
+import kerastl
 from kerastl import load_data
-from kerastl.data import scanning
+from kerastl.data import load_image, scanning
 from kerastl.data.folders import read_source
 from kerastl.data.scanning import broken_images, without_broken_images
 from kerastl.data.specs import DataSpec
@@ -103,6 +108,8 @@ def test_of_many_files_a_broken_one_is_named_when_it_is_read(many: str, num_work
     assert "bad/" in message
     assert "\n" not in message
     assert "--skip-broken" in message
+    shown = "".join(traceback.format_exception(raised.value))
+    assert "in DataLoader worker process" not in shown
 
 
 @pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
@@ -120,8 +127,99 @@ def test_of_many_files_the_broken_ones_are_left_out_and_counted(
     assert {image.reason for image in data.skipped} >= {"empty, or not an image of a known format"}
 
 
-def test_a_batch_of_broken_files_only_says_so(many: str, folder: Path) -> None:
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_batch_of_broken_files_only_is_left_out(many: str, num_workers: int) -> None:
+    options = {"validation_split": 0, "test_split": 0, "skip_broken": True}
+    data = load_data(many, batch_size=1, num_workers=num_workers, **options)
+    for _ in range(2):
+        assert sorted(int(labels) for _, labels in data.train) == [0, 1, 1, 1, 1]
+    assert [len(labels) for _, labels in data.in_order("train")] == [1] * 5
+    assert len(data.names("train")) == 5
+
+
+@pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_training_and_evaluation_go_on_without_batches_of_broken_files(
+    many: str, cache: bool
+) -> None:
     options = {"validation_split": 0, "test_split": 0, "num_workers": 0, "skip_broken": True}
-    data = load_data(many, batch_size=1, **options)
-    with pytest.raises(BrokenImagesError, match="A batch must have an image"):
+    data = load_data(many, batch_size=1, image_size=32, **options)
+    model = kerastl.ImageClassifier(tiny_resnet(), 2, weights=None, image_size=32)
+    model.freeze()
+    model.compile(optimizer="sgd", learning_rate=0.01, metrics=["accuracy"])
+    history = model.fit(data.train, epochs=2, verbose=0, cache=cache).history
+    assert np.isfinite(history["loss"]).all()
+    predictions = model.predict(data.in_order("train"), verbose=0)
+    assert len(predictions) == 5
+    found = model.evaluate(data.in_order("train"), verbose=0, return_dict=True)["accuracy"]
+    labels = np.concatenate([labels for _, labels in data.in_order("train")])
+    assert found == pytest.approx((predictions.argmax(-1) == labels).mean())
+
+
+def test_data_without_a_sound_image_say_so(many: str, folder: Path) -> None:
+    for path in folder.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:-40])
+    options = {"validation_split": 0, "test_split": 0, "num_workers": 0, "skip_broken": True}
+    data = load_data(many, batch_size=2, **options)
+    with pytest.raises(BrokenImagesError, match="one at least must be sound"):
         list(data.train)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "device"])
+def test_what_is_no_regular_file_is_named_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "x.jpg"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(os.path.relpath(path))
+    (found,) = broken_images([path])
+    assert found.path == path
+    assert found.reason == (
+        f"it is a {kind if kind != 'pipe' else 'named pipe'}, and no regular file"
+    )
+    with pytest.raises(BrokenImagesError, match=r"x\.jpg.*no regular file"):
+        load_image(path, image_size=8)
+
+
+@pytest.mark.parametrize("pixels", ["100", "3999"])
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)  # put back afterwards
+    path = tmp_path / "large.png"
+    Image.new("L", (80, 50)).save(path)
+    monkeypatch.setenv("KERASTL_MAX_PIXELS", "4000")
+    assert load_image(path, image_size=8).shape == (8, 8, 3)
+    monkeypatch.setenv("KERASTL_MAX_PIXELS", pixels)
+    (found,) = broken_images([path])
+    assert "this one has 4,000; make it smaller, or set" in found.reason
+    assert "KERASTL_MAX_PIXELS" in found.reason
+
+
+@pytest.mark.parametrize("pixels", ["0", "-3", "many", "1e9"])
+def test_a_number_of_pixels_that_is_none_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pixels: str
+) -> None:
+    path = tmp_path / "dot.png"
+    Image.new("L", (1, 1)).save(path)
+    monkeypatch.setenv("KERASTL_MAX_PIXELS", pixels)
+    with pytest.raises(BrokenImagesError, match="KERASTL_MAX_PIXELS must be a number"):
+        load_image(path, image_size=8)
+
+
+def test_a_file_whose_resize_fails_is_one_broken_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "dot.png"
+    Image.new("L", (1, 1)).save(path)
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "resize", fail)
+    with pytest.raises(BrokenImagesError, match=r"dot\.png.*memory"):
+        load_image(path, image_size=8)

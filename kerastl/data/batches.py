@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,12 @@ from kerastl.errors import BrokenImagesError
 from kerastl.internals.jax_threads import jax_runs
 
 _MOST_WORKERS = 4
-_ONLY_BROKEN = "A batch must have an image that can be decoded"
+# What Keras 3.15 says where a pass has fewer batches than its loader's length.
+_KERAS_MISSES_BATCHES = "Your input ran out of data"
+
+
+class OnlyBrokenError(BrokenImagesError):
+    """A batch without an image that can be decoded; a loader goes on with the next one."""
 
 
 class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
@@ -209,30 +215,54 @@ class ImageLoader(DataLoader[Any]):
 
 
 def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]:
-    try:
-        yield from batches
-    except Exception as error:
+    """The batches, without those whose images are all broken and to be left out.
+
+    Raises:
+        BrokenImagesError: If an image is broken that is not to be left out, or
+            if all are.
+    """
+    left_out = given = 0
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            break
+        except OnlyBrokenError:  # torch's loaders go on after an error
+            left_out += 1
+            continue
+        except Exception:
+            broken = dataset.broken_images()
+            if not broken:
+                raise
+            # `from None`: the traceback of a worker process says no more.
+            raise BrokenImagesError(
+                f"An image cannot be decoded: {broken[0].path}: {broken[0].reason}. Mend or remove "
+                "it, or pass `skip_broken=True`, in the shell --skip-broken, to leave such images "
+                "out."
+            ) from None
+        given += 1
+        yield batch
+    if left_out and not given:
         broken = dataset.broken_images()
-        if not broken or _ONLY_BROKEN in str(error):
-            raise
+        example = f" One of them: {broken[0].path}: {broken[0].reason}." if broken else ""
         raise BrokenImagesError(
-            f"An image cannot be decoded: {broken[0].path}: {broken[0].reason}. Mend or remove it, "
-            "or pass `skip_broken=True`, in the shell --skip-broken, to leave such images out."
-        ) from error
+            "Of the images in a pass one at least must be sound. Received: none that can be "
+            f"decoded.{example} Mend the files."
+        )
+    if left_out:
+        # That fewer batches came is what the user has asked for, and `skipped` lists the images.
+        warnings.filterwarnings("ignore", _KERAS_MISSES_BATCHES, UserWarning)
 
 
 def collate_sound(samples: Sequence[Any]) -> Any:
     """A batch of the samples that are not None.
 
     Raises:
-        BrokenImagesError: If all are.
+        OnlyBrokenError: If all are.
     """
     sound = [sample for sample in samples if sample is not None]
     if not sound:
-        raise BrokenImagesError(
-            f"{_ONLY_BROKEN}. Received: {len(samples)} broken ones. "
-            "Mend the files, or take a larger batch_size."
-        )
+        raise OnlyBrokenError(f"None of the {len(samples)} images of a batch can be decoded.")
     return default_collate(sound)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerastl.backbones.base import Resizing
+from kerastl.data.opening import in_turn, pixel_limit_stated, regular_file
 from kerastl.data.resizing import (
     REDUCED,
     ImageSettings,
@@ -21,6 +21,7 @@ from kerastl.data.resizing import (
     resized,
     scaled_sides,
 )
+from kerastl.data.wholeness import load_whole
 from kerastl.errors import BrokenImagesError
 
 Color = tuple[int, int, int]
@@ -31,6 +32,9 @@ IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".we
 
 # Named, so that a file in disguise does not reach the decoders that run other programs (EPS).
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# Pixels that are converted at a time, so that a large picture is not there four times over.
+_PIXELS_AT_A_TIME = 1 << 22
 
 # Sides of a reduced JPEG over those wanted: what is left to scale smoothly.
 _SPARE = 1.5
@@ -56,20 +60,26 @@ def decoded(
         An image of mode "RGB".
 
     Raises:
-        OSError: If the image is truncated or of no known format.
-        ValueError: If its pixels have no defined range, as 32-bit ones.
+        OSError: If the image is truncated or damaged, of no known format, or no
+            regular file.
+        ValueError: If its pixels have no defined range, as 32-bit ones, or if
+            there are more of them than `KERASTL_MAX_PIXELS`.
     """
-    file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with Image.open(file, formats=_FORMATS) as image:
+    with (
+        regular_file(source) as file,
+        pixel_limit_stated(),
+        Image.open(file, formats=_FORMATS) as image,
+    ):
         if settings is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
             whole = image.size
             width, height = scaled_sides(whole, settings)
             image.draft(image.mode, (ceil(width * _SPARE), ceil(height * _SPARE)))
             if image.size != whole:
                 image.info[REDUCED] = True
-        image.load()
-        _turn_upright(image)
-        return _as_rgb(image, background)
+        with in_turn(image.width * image.height):
+            load_whole(image, file)
+            _turn_upright(image)
+            return _as_rgb(image, background)
 
 
 def load_image(
@@ -101,12 +111,12 @@ def load_image(
     try:
         with quiet_decoding():
             image = decoded(Path(path), background=settings.background, settings=settings)
+        return resized(image, settings)
     except Exception as error:
         raise BrokenImagesError(
             f"`path` must be an image that can be decoded. Received: path={os.fspath(path)!r}. "
             f"Reason: {decoding_reason(error)}."
         ) from error
-    return resized(image, settings)
 
 
 @contextlib.contextmanager
@@ -121,6 +131,8 @@ def decoding_reason(error: Exception) -> str:
     """Why an image could not be decoded, in words that do not repeat its path."""
     if isinstance(error, UnidentifiedImageError):
         return "empty, or not an image of a known format"
+    if isinstance(error, MemoryError):
+        return "the memory does not suffice for its pixels"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__
@@ -135,15 +147,31 @@ def _turn_upright(image: Image.Image) -> None:
 
 def _as_rgb(image: Image.Image, background: Color) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return _eight_bit(image).convert("RGB")
+        return _in_bands(image, lambda band: _eight_bit(band).convert("RGB"))
     if image.mode in ("I", "F"):
         raise ValueError("32-bit pixels have no defined range; save the image with 8 or 16 bits")
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, (*background, 255))
-        return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
+        return _in_bands(image, lambda band: _over(background, band))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _in_bands(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """What `convert` makes of an image, some rows at a time, which gives the same pixels."""
+    width, height = image.size
+    rows = max(1, _PIXELS_AT_A_TIME // width)
+    if rows >= height:
+        return convert(image)
+    whole = Image.new("RGB", image.size)
+    for top in range(0, height, rows):
+        whole.paste(convert(image.crop((0, top, width, min(top + rows, height)))), (0, top))
+    return whole
+
+
+def _over(background: Color, image: Image.Image) -> Image.Image:
+    canvas = Image.new("RGBA", image.size, (*background, 255))
+    return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

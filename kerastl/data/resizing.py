@@ -19,6 +19,10 @@ DEFAULT_RESIZING = Resizing(resize_size=256, crop_size=224)
 REDUCED = "read at a reduced size"
 """Mark in the `info` of an image that is not as the file has it."""
 
+# Longer side over `image_size` up to which a picture is scaled whole and then cut, as torchvision
+# does it: longer ones cost memory for what is cut away.
+_MOST_SCALED = 8
+
 _FILTERS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -120,13 +124,19 @@ def resized(image: Image.Image, settings: ImageSettings) -> np.ndarray:
         return np.array(canvas)
     # Rounded as torchvision's centre crop rounds it, half to even.
     left, top = (round((side - size) / 2) for side in scaled)
-    if REDUCED not in image.info:
+    if REDUCED not in image.info and max(scaled) <= _MOST_SCALED * size:
         image = image.resize(scaled, interpolation)
         return np.array(image.crop((left, top, left + size, top + size)))
-    # Scaling only what is cut out is faster, but may round by a step differently.
-    across, down = (before / after for before, after in zip(image.size, scaled, strict=True))
-    box = (left * across, top * down, (left + size) * across, (top + size) * down)
-    return np.array(image.resize((size, size), interpolation, box=box))
+    # Scaling only what is cut out is faster and takes no memory for the rest of a long picture,
+    # but may round by a step differently.
+    (width, height), (across, down) = (
+        image.size,
+        (a / b for a, b in zip(image.size, scaled, strict=True)),
+    )
+    right, bottom = min(width, (left + size) * across), min(height, (top + size) * down)
+    return np.array(
+        image.resize((size, size), interpolation, box=(left * across, top * down, right, bottom))
+    )
 
 
 def scaled_sides(sides: tuple[int, int], settings: ImageSettings) -> tuple[int, int]:

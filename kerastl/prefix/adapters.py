@@ -182,6 +182,8 @@ class LoaderBatches(_BoundaryAdapter):
         absent = self._source.absent
         for all_numbers in numbers_of_batches:
             numbers = all_numbers[~absent[all_numbers]]
+            if not len(numbers):
+                continue
             self._features.refresh()
             if self._is_complete():
                 rows = self._features.rows(numbers)

@@ -1,0 +1,155 @@
+"""Find uncompressed pixels that were blanked: by a transfer that broke off, or by a disk."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import IO
+
+import numpy as np
+from PIL import ImageFile
+
+_BLANK_SHARE = 10
+_SHORTEST_BLANK = 128
+
+# Bytes from the ends of a row within which a blank is one of the picture's own.
+_MARGIN = 6
+# What counts as not black: so many bytes above zero, and so bright in the mean.
+_LIT = 0.9
+_BRIGHT = 6
+
+_BITS = {
+    "1": 1,
+    "1;I": 1,
+    "L": 8,
+    "P": 8,
+    "P;1": 1,
+    "P;4": 4,
+    "RGB": 24,
+    "BGR": 24,
+    "RGBX": 32,
+    "RGBA": 32,
+    "BGRX": 32,
+    "BGRA": 32,
+    "CMYK": 32,
+    "I;16": 16,
+    "I;16B": 16,
+}
+
+
+def zero_run(data: bytes | np.ndarray, *, shortest: int) -> tuple[int, int] | None:
+    """Start and stop of the first run of at least so many zeros, or None.
+
+    Example:
+
+    >>> zero_run(b"ab" * 50 + bytes(200) + b"c", shortest=128)
+    (100, 300)
+    """
+    values = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
+    step = max(1, shortest // 2)
+    stop = 0
+    for start in range(0, len(values) - step + 1, step):
+        # A run of that length has one of these stretches whole.
+        if start < stop or values[start] or values[start : start + step].any():
+            continue
+        before = np.flatnonzero(values[max(0, start - step) : start])
+        first = max(0, start - step) + int(before[-1]) + 1 if len(before) else max(0, start - step)
+        stop = start + step
+        while stop < len(values) and not (after := values[stop : stop + step]).any():
+            stop += len(after)
+        if stop < len(values):
+            stop += int(np.argmax(values[stop : stop + step] != 0))
+        if stop - first >= shortest:
+            return first, stop
+    return None
+
+
+def check_raw_pixels(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
+    """Refuse an uncompressed picture of which a tenth or more was blanked.
+
+    A black area of a picture ends with rows or has a shape; where bytes were
+    blanked, the zeros begin or end within a row whose neighbours are not
+    black. Zeros that begin and end with rows are let pass.
+
+    Args:
+        image: Opened from `file`, all tiles "raw", and not loaded.
+        file: Open for reading.
+
+    Raises:
+        OSError: If so.
+    """
+    for offset, rows, stride in _stretches(image):
+        values = _bytes_of(file, offset, rows * stride)
+        shortest = max(_SHORTEST_BLANK, len(values) // _BLANK_SHARE, 2 * stride)
+        found = zero_run(values, shortest=shortest)
+        if found and (
+            _torn_at_start(values, found[0], stride) or _torn_at_stop(values, *found, stride)
+        ):
+            raise OSError("the data of the picture are damaged: a long stretch of them is zeros")
+
+
+def _stretches(image: ImageFile.ImageFile) -> Iterator[tuple[int, int, int]]:
+    """Offset, rows and bytes of a row, of rows that follow each other in the file."""
+    offset = rows = stride = 0
+    for tile in sorted(image.tile, key=lambda tile: tile[2]):
+        _, extents, start, arguments = tile
+        found = _row_bytes(image, extents, arguments)
+        if not found or extents is None:
+            return
+        height = extents[3] - extents[1]
+        if rows and (found != stride or start != offset + rows * stride):
+            yield offset, rows, stride
+            rows = 0
+        if not rows:
+            offset, stride = start, found
+        rows += height
+    if rows:
+        yield offset, rows, stride
+
+
+def _row_bytes(image: ImageFile.ImageFile, extents: object, arguments: object) -> int:
+    """Bytes of a row, or 0 where that is not known."""
+    if not isinstance(extents, tuple) or extents[0] != 0 or extents[2] != image.width:
+        return 0
+    rawmode, stride = arguments, 0
+    if isinstance(arguments, tuple):
+        rawmode, stride = arguments[0], arguments[1] if len(arguments) > 1 else 0
+    bits = _BITS.get(str(rawmode), 0)
+    return int(stride) if stride else (image.width * bits + 7) // 8
+
+
+def _bytes_of(file: IO[bytes], offset: int, size: int) -> np.ndarray:
+    """Some bytes of a file; those of a file on disk are not all in memory at once."""
+    if isinstance(file, io.BytesIO):
+        return np.frombuffer(file.getvalue(), np.uint8)[offset : offset + size]
+    return np.memmap(file, np.uint8, mode="r")[offset : offset + size]
+
+
+def _torn_at_start(values: np.ndarray, start: int, stride: int) -> bool:
+    row, column = divmod(start, stride)
+    top = row * stride
+    return (
+        row > 0
+        and _is_inside(column, stride)
+        and _is_lit(values[top : top + column])
+        and _is_lit(values[start - stride : top])
+    )
+
+
+def _torn_at_stop(values: np.ndarray, start: int, stop: int, stride: int) -> bool:
+    row, column = divmod(stop, stride)
+    next_row = (row + 1) * stride
+    return (
+        next_row + column <= len(values)
+        and _is_inside(column, stride)
+        and _is_lit(values[stop:next_row])
+        and _is_lit(values[next_row : next_row + column])
+    )
+
+
+def _is_inside(column: int, stride: int) -> bool:
+    return _MARGIN <= column <= stride - _MARGIN
+
+
+def _is_lit(values: np.ndarray) -> bool:
+    return bool(np.count_nonzero(values) > _LIT * len(values) and values.mean() >= _BRIGHT)
