@@ -74,6 +74,7 @@ def evaluate(
 
 
 def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
+    from kerastl.data.class_names import listed
     from kerastl.evaluation import intervals, scoring
     from kerastl.evaluation.resampling import num_images
     from kerastl.evaluation.scores import Evaluation
@@ -84,11 +85,14 @@ def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path
     if report_in is not None and classifier.task != CLASSIFICATION:
         raise click.UsageError("--report is for a model of one class per image.")
     images = training.load_images(config, classifier)
-    scoring.check_class_names(classifier.class_names, images.class_names)
+    names = classifier.class_names
+    scoring.check_class_names(names, images.class_names, task=classifier.task)
     which, batches = _part(images)
     scores = scoring.evaluate(classifier, batches, images.class_names)
     count = num_images(scores)
     click.echo(f"{config.data}, {which}: {count:,} images")
+    if missing := scoring.missing_classes(names, images.class_names):
+        click.echo(f"The data have no images of {len(missing)} classes: {listed(missing)}.")
     if images.skipped:
         click.echo(f"{len(images.skipped)} broken images were left out.")
     found = intervals.score_intervals(scores)
