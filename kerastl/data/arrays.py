@@ -45,7 +45,7 @@ def array_data(
         return SourceData(parts={"train": ArrayItems(pixels, rows)}, class_names=names)
     classes = _checked_labels(np.asarray(labels), num_images=len(pixels))
     num_classes = int(classes.max()) + 1 if class_names is None else len(class_names)
-    _check_range(classes, num_classes, are_named=class_names is not None)
+    _check_range(classes, num_classes)
     names = _names(class_names, num_classes)
     return SourceData(parts={"train": ArrayItems(pixels, classes)}, class_names=names)
 
@@ -116,7 +116,7 @@ def _checked_labels(labels: np.ndarray, *, num_images: int) -> np.ndarray:
     return labels.astype(np.int64)
 
 
-def _check_range(labels: np.ndarray, num_classes: int, *, are_named: bool) -> None:
+def _check_range(labels: np.ndarray, num_classes: int) -> None:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= num_classes:
         raise ValueError(
@@ -125,8 +125,6 @@ def _check_range(labels: np.ndarray, num_classes: int, *, are_named: bool) -> No
         )
     if num_classes < 2:
         raise ValueError("`labels` must name at least two classes. Received: labels all 0.")
-    if are_named:
-        return  # a small test set may lack classes
     present = np.unique(labels)
     if len(present) < num_classes:
         missing = next(number for number in range(num_classes) if number not in set(present))
