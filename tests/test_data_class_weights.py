@@ -12,6 +12,8 @@ from kerastl.data.augmentation import Augmentation
 from kerastl.data.class_weights import image_weights
 from kerastl.errors import UnknownNameError
 
+pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
+
 SIZE = 32
 COUNT = 12
 WEIGHTS = {0: 3.0, 1: 0.5, 2: 0.0}
@@ -97,7 +99,13 @@ def generator(*columns):
 
 
 def loss_of_fit(model, *data, **options):
-    options = {"batch_size": COUNT, "verbose": 0, "class_weight": WEIGHTS, "shuffle": False, **options}
+    options = {
+        "batch_size": COUNT,
+        "verbose": 0,
+        "class_weight": WEIGHTS,
+        "shuffle": False,
+        **options,
+    }
     return model.fit(*data, **options).history["loss"][0]
 
 
@@ -198,14 +206,13 @@ def test_a_solved_head_with_shares_is_that_of_images_that_are_repeated(pixels):
     model = kerastl.ImageClassifier(tiny_resnet(), 3, image_size=SIZE)
     rows = 0.75 * ONE_HOT + 0.25 * np.roll(ONE_HOT, 1, 1)
     model.solve_head(pixels, rows, class_weight=WEIGHTS, penalty=1.0)
-    found = model.get_layer("head").get_weights()
+    found = model.predict(pixels, verbose=0)
     three = np.repeat(pixels, 2, 0)
     labels = np.stack([rows.argmax(1), np.roll(ONE_HOT, 1, 1).argmax(1)], 1).reshape(-1)
     model.solve_head(
         three, labels, class_weight=WEIGHTS, penalty=1.0, sample_weight=np.tile([0.75, 0.25], COUNT)
     )
-    for one, other in zip(found, model.get_layer("head").get_weights(), strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-3)
+    np.testing.assert_allclose(found, model.predict(pixels, verbose=0), atol=1e-3)
 
 
 def test_weights_may_be_by_name(model, pixels):
