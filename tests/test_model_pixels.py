@@ -224,7 +224,7 @@ def test_batches_are_looked_at_once_and_drawn_once(model):
     assert len(ours(caught)) == 1
     assert len(drawn) <= 5
     seen = []
-    model.predict((seen.append(n) or PIXELS for n in range(3)), verbose=0)
+    model.predict((seen.append(n) or (PIXELS,) for n in range(3)), verbose=0)
     assert seen == [0, 1, 2]
 
 

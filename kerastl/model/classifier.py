@@ -380,9 +380,10 @@ class ImageClassifier(CachedModel):
         A backbone that only a torch module can give has that module's weights.
         """
         config = dict(config)
-        dense = config.pop("dense", {})
+        dense, policy = config.pop("dense", {}), config.pop("dtype_policy", None)
         arguments, frozen = description.arguments_from(config)
-        model = cls(**arguments)
+        with description.under_policy(policy):
+            model = cls(**arguments)
         model.get_layer(HEAD).adapt_dense(dense)
         if frozen:
             model.freeze(*frozen)
