@@ -263,7 +263,7 @@ def test_data_that_say_nothing_of_their_labels_are_taken_as_they_are(pixels):
 
 def test_joined_sets_of_other_classes_are_refused(model, pixels):
     sets = [Named(pixels, np.zeros(12, int), names) for names in (["cat", "dog"], ["dog"])]
-    with pytest.raises(ValueError, match="must have the same classes.*cat, dog; and dog"):
+    with pytest.raises(ValueError, match=r"must have the same classes.*cat, dog; and dog"):
         measured(model, DataLoader(ConcatDataset(sets)))
 
 

@@ -1,4 +1,4 @@
-"""Weights of classes in a loss worked out by hand, and by torch, whatever the labels and batches."""
+"""Weights of classes in a loss worked out by torch, whatever the labels and batches."""
 
 import keras
 import numpy as np

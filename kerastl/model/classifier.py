@@ -148,6 +148,8 @@ class ImageClassifier(CachedModel):
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
         )
         self.batch_norm = batch_norm
+        if built.frozen:
+            self.freeze(*built.frozen)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "class_names" and value is not None:
@@ -385,6 +387,7 @@ class ImageClassifier(CachedModel):
         with description.under_policy(policy):
             model = cls(**arguments)
         model.get_layer(HEAD).adapt_dense(dense)
+        model.unfreeze()  # a module that is given may be frozen elsewhere
         if frozen:
             model.freeze(*frozen)
         return model

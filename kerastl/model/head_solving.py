@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 from kerastl.blocks.block import HEAD
 from kerastl.data.class_weights import image_weights
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
-from kerastl.evaluation.scoring import AnyEvaluation, as_columns, as_evaluation, class_of
+from kerastl.evaluation.scoring import AnyEvaluation, as_columns, as_evaluation
 from kerastl.model.labels import LabelRange, check_labels, weighed_labels
 from kerastl.prefix.rows import FeatureRows
 from kerastl.solving.folds import DEFAULT_FOLDS, fold_numbers
