@@ -83,7 +83,7 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
     groups = None
     if columns.group is not None:
         groups = np.array([row[columns.group].strip() for row in rows])
-    items = FileItems(tuple(paths), labels, groups)
+    items = FileItems(tuple(paths), labels, groups, root=file.parent)
     return SourceData(_parts(file, rows, columns.split, items), class_names)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def read_source(spec: DataSpec) -> SourceData:
     classes = {part: _class_folders(path) for part, path in part_folders.items()}
     _check_same_classes(classes, part_folders)
     parts = {
-        part: _labelled_files(part_folders[part], class_folders)
+        part: replace(_labelled_files(part_folders[part], class_folders), root=folder)
         for part, class_folders in classes.items()
     }
     return SourceData(parts=parts, class_names=tuple(classes["train"]))

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -104,11 +105,8 @@ def prepare(
         echo(f"The module's own frozen parameters, of {', '.join(backbone.frozen)}, go by the run")
     echo(f"Data {config.data}")
     data = data or _load(config, backbone.image_size, backbone.resizing)
-    if config.calibrate and data.validation is None:
-        raise ValueError(
-            "`calibrate` must have validation images. Received: validation_split=0 and data "
-            "without a validation part. Raise the split, or leave it out."
-        )
+    for note in data.notes:
+        echo(note)
     with _precision(config.precision):
         model = ImageClassifier(
             backbone,
@@ -130,7 +128,16 @@ def prepare(
     data = data.with_batch_size(size)
     config = replace(config, batch_size=size)
     config = with_lengths(config, solver, steps_per_epoch=len(data.train))
-    return _with_phases(config, data, model, solver)
+    prepared = _with_phases(config, data, model, solver)
+    # A solved head is judged, and calibrated, out of fold.
+    judged = data.validation is not None or config.folds or prepared.is_only_solved
+    if config.calibrate and not judged:
+        raise ValueError(
+            "`calibrate` must have validation images, where more than the head is trained. "
+            "Received: validation_split=0 and data without a validation part. Raise the split, "
+            "or leave it out."
+        )
+    return prepared
 
 
 def decided(prepared: PreparedRun, strategy: str, reason: str) -> PreparedRun:
@@ -209,8 +216,14 @@ def planned_cache(prepared: PreparedRun, number: int = 0) -> str:
     )
 
 
-def load_images(config: RunConfig, model: Any) -> Any:
-    """The images that the options name, as the model wants them, and nothing changed at random."""
+def load_images(config: RunConfig, model: Any, *, split: Path | None = None) -> Any:
+    """The images that the options name, as the model wants them, and nothing changed at random.
+
+    Args:
+        config: The options.
+        model: The classifier.
+        split: The `split.csv` of the run that it is from, whose parts are taken; None: drawn.
+    """
     as_they_are = replace(
         config,
         task=model.task,
@@ -219,7 +232,7 @@ def load_images(config: RunConfig, model: Any) -> Any:
         cutmix=None,
         sampling="natural",
     )
-    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize)
+    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize, split=split)
 
 
 def _seed(seed: int) -> None:
@@ -243,7 +256,14 @@ def _weights_for_plan(config: RunConfig) -> str:
     return config.weights
 
 
-def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | None = None) -> Any:
+def _load(
+    config: RunConfig,
+    image_size: int,
+    resizing: Resizing,
+    *,
+    resize: str | None = None,
+    split: Path | None = None,
+) -> Any:
     return load_data(
         config.data,
         image_size=image_size,
@@ -260,6 +280,8 @@ def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | 
         task=config.task,
         augment=Augmentation(config.augment, config.flip, config.mixup, config.cutmix),
         sampling=config.sampling,
+        split=split or config.split,
+        group_by=config.group_by,
     )
 
 
