@@ -97,6 +97,7 @@ class Backbone:
         resizing: The weights' own evaluation resize.
         image_size: Height and width of the input, pixels.
         can_reload: Whether the spec alone rebuilds the architecture.
+        frozen: Names of the parts whose parameters were all frozen where they come from.
     """
 
     spec: str
@@ -105,6 +106,7 @@ class Backbone:
     resizing: Resizing
     image_size: int
     can_reload: bool = True
+    frozen: Sequence[str] = ()
 
 
 def preprocessing_from(config: dict[str, Any]) -> Preprocessing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +76,8 @@ def from_module(
         module: An `nn.Module` that takes `(batch, 3, height, width)`, scaled
             with ImageNet's mean and deviation unless the classifier says
             otherwise, and gives one tensor. It is copied and never changed;
-            what you do with it afterwards does not reach the classifier.
+            what you do with it afterwards does not reach the classifier. A
+            block whose parameters all are `requires_grad=False` is frozen.
         spec: How the module can be had again. None: only by passing it.
         weights: A local torch file, or None or "default" for its own weights.
         image_size: Height and width, pixels. None: 224.
@@ -113,7 +115,27 @@ def from_module(
         resizing=Resizing(256, _IMAGE_SIZE),
         image_size=image_size or _IMAGE_SIZE,
         can_reload=spec is not None,
+        frozen=_frozen(parts, label),
     )
+
+
+def _frozen(parts: Sequence[Any], label: str) -> tuple[str, ...]:
+    """The parts whose parameters all are `requires_grad=False`; says which are only in part."""
+    frozen, mixed = [], []
+    for part in parts:
+        trains = [parameter.requires_grad for parameter in part.network.parameters()]
+        if trains and not any(trains):
+            frozen.append(part.name)
+        elif not all(trains):
+            mixed.append(part.name)
+    if mixed:
+        warnings.warn(
+            f"{label} has parameters with requires_grad=False in {', '.join(mixed)}, which has "
+            "others that train: a block trains as a whole, or is frozen as a whole. Cut `blocks` "
+            "where the freezing ends, or call `model.freeze(...)`.",
+            stacklevel=2,
+        )
+    return tuple(frozen)
 
 
 def _copied(module: nn.Module) -> nn.Module:

@@ -64,6 +64,7 @@ def build(
     from kerastl.backbones import torch_cut
     from kerastl.backbones.weights import load_state, read_torch_file
     from kerastl.backbones.weights_check import looks_like_file
+    from kerastl.backbones.wrapped_states import with_own_names
 
     family = FAMILIES[name]
     published = _published(name)
@@ -74,8 +75,10 @@ def build(
     module = _construct(name, family, size)
     if weights is not None:
         state = read_torch_file(weights) if from_file else _download(name, chosen)
-        state = _fit_positions(module, state, size)
         origin = weights if from_file else str(chosen)
+        state = _fit_positions(
+            module, with_own_names(state, module.state_dict(), origin=origin), size
+        )
         ignored = (*family.ignored, f"{family.classifier}.")
         load_state(module, state, ignored=ignored, origin=origin, spec=f"{SOURCE}:{name}")
     starts = torch_cut.BlockStarts(family.starts, family.classifier, family.inner_layout)

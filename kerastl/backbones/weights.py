@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from kerastl.backbones.weights_check import require_same
+from kerastl.backbones.wrapped_states import unwrapped, with_own_names
 from kerastl.errors import WeightsError
 from kerastl.internals.torch_modules import keep_metadata
 
@@ -24,7 +26,7 @@ def read_torch_file(path: str) -> State:
 
     Args:
         path: A `.pt` or `.pth` file that `torch.save` wrote from a state dict,
-            bare or under the key `state_dict` or `model`; or `.safetensors`.
+            bare or under a key such as `state_dict` or `model`; or `.safetensors`.
 
     Returns:
         Tensor by name, on the CPU.
@@ -45,15 +47,14 @@ def read_torch_file(path: str) -> State:
             from safetensors.torch import load_file
 
             return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([argparse.Namespace]):  # options beside the weights
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
             f"Cannot read the weights file {path}: it is damaged, or holds more than tensors. "
             "Save it again with `torch.save(model.state_dict(), path)`."
         ) from error
-    for key in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), Mapping):
-            state = state[key]
+    state = unwrapped(state, path)
     if not isinstance(state, Mapping) or not all(torch.is_tensor(v) for v in state.values()):
         raise WeightsError(
             f"The weights file {path} must hold a state dict (tensor by name). "
@@ -78,17 +79,15 @@ def load_state(
     Raises:
         WeightsError: Naming the missing, unexpected and wrongly shaped entries.
     """
+    own = module.state_dict()
+    state = with_own_names(state, own, origin=origin)
     kept: OrderedDict[str, Any] = OrderedDict(
         (_current_name(name), value)
         for name, value in state.items()
         if not name.startswith(tuple(ignored))
     )
     keep_metadata(kept, state)
-    expected = {
-        name: value
-        for name, value in module.state_dict().items()
-        if not name.startswith(tuple(ignored))
-    }
+    expected = {name: value for name, value in own.items() if not name.startswith(tuple(ignored))}
     # A count of batches is absent from files older than torch 0.4.1; inference
     # and momentum-based statistics do not read it.
     required = {

@@ -74,6 +74,7 @@ def evaluate(
 
 
 def _evaluate(model: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
+    from kerastl.data.class_names import listed
     from kerastl.evaluation import intervals, scoring
     from kerastl.evaluation.resampling import num_images
     from kerastl.evaluation.scores import Evaluation
@@ -85,13 +86,16 @@ def _evaluate(model: Path, config: RunConfig, safe_mode: bool, *, report_in: Pat
         raise click.UsageError("--report is for a model of one class per image.")
     split = split_of(model, config)
     images = training.load_images(config, classifier, split=split)
-    scoring.check_class_names(classifier.class_names, images.class_names)
+    names = classifier.class_names
+    scoring.check_class_names(names, images.class_names, task=classifier.task)
     for note in split_notes(model, config, images):
         click.echo(note, err=True)
     which, batches = _part(images, trained_on=split is not None)
     scores = scoring.evaluate(classifier, batches, images.class_names)
     count = num_images(scores)
     click.echo(f"{config.data}, {which}: {count:,} images")
+    if missing := scoring.missing_classes(names, images.class_names):
+        click.echo(f"The data have no images of {len(missing)} classes: {listed(missing)}.")
     if images.skipped:
         click.echo(f"{len(images.skipped)} broken images were left out.")
     found = intervals.score_intervals(scores)

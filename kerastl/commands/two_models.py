@@ -111,7 +111,7 @@ def print_comparison(
     split = next(filter(None, (split_of(path, config) for path in paths)), None)
     for model in models:
         images = training.load_images(config, model, split=split)
-        scoring.check_class_names(model.class_names, images.class_names)
+        scoring.check_class_names(model.class_names, images.class_names, task=model.task)
         if images.test is None:
             parts = [part for part, size in images.sizes.items() if size]
         scores.append(scoring.evaluate(model, _batches(images, parts), images.class_names))

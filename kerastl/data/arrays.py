@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastl.data.class_names import NumberName
 from kerastl.data.items import ArrayItems, SourceData
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
@@ -40,13 +41,19 @@ def array_data(
     pixels = _checked_images(np.asarray(images))
     if task != CLASSIFICATION:
         rows = _label_rows(np.asarray(labels), task, num_images=len(pixels))
-        names = map(str, range(rows.shape[1]) if class_names is None else class_names)
-        return SourceData(parts={"train": ArrayItems(pixels, rows)}, class_names=tuple(names))
+        names = _names(class_names, rows.shape[1])
+        return SourceData(parts={"train": ArrayItems(pixels, rows)}, class_names=names)
     classes = _checked_labels(np.asarray(labels), num_images=len(pixels))
     num_classes = int(classes.max()) + 1 if class_names is None else len(class_names)
     _check_range(classes, num_classes)
-    names = map(str, range(num_classes) if class_names is None else class_names)
-    return SourceData(parts={"train": ArrayItems(pixels, classes)}, class_names=tuple(names))
+    names = _names(class_names, num_classes)
+    return SourceData(parts={"train": ArrayItems(pixels, classes)}, class_names=names)
+
+
+def _names(given: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    if given is None:
+        return tuple(NumberName(number) for number in range(count))
+    return tuple(map(str, given))
 
 
 def _checked_images(images: np.ndarray) -> np.ndarray:

@@ -163,6 +163,9 @@ def calibrate(model: Any, validation: Iterable[Any]) -> Calibration:
         kerastl.calibrate(model, data.validation)
         model.save("flowers.keras")
     """
+    from kerastl.data.named_labels import by_the_models_names
+
+    validation = by_the_models_names(validation, model, "validation")
     return calibrate_from(model, *labelled_logits(model, validation))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from kerastl.data.class_names import Renumbered, renumbering
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from kerastl.evaluation.scores import Evaluation, MultiLabelEvaluation, RegressionEvaluation
 
@@ -24,13 +25,19 @@ def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> 
         model: A classifier.
         batches: Pairs of images and labels.
         class_names: Every class, or number to predict, in the order of the
-            model's outputs.
+            labels; a model that has names has labels by them.
 
     Raises:
-        ValueError: If there is no image.
+        ValueError: If there is no image, or the data have classes that the
+            model has not.
     """
+    task = getattr(model, "task", CLASSIFICATION)
+    names = getattr(model, "class_names", None)
+    change = _renumbering(names, class_names, task)
     truth, given = _labels_and_outputs(model, batches)
-    return as_evaluation(getattr(model, "task", CLASSIFICATION), class_names, truth, given)
+    if change is not None:
+        truth, _ = change(truth, None)
+    return as_evaluation(task, class_names if change is None else names, truth, given)
 
 
 def as_evaluation(
@@ -86,26 +93,27 @@ def as_columns(outputs: Any) -> np.ndarray:
     return np.concatenate([1 - columns, columns], axis=1) if columns.shape[1] == 1 else columns
 
 
-def check_class_names(model_names: Sequence[str] | None, data_names: Sequence[str]) -> None:
-    """Refuse data whose classes are not the model's.
+def check_class_names(
+    model_names: Sequence[str] | None, data_names: Sequence[str], *, task: str = CLASSIFICATION
+) -> None:
+    """Refuse data whose classes are not the model's, or some of them.
 
     Raises:
-        ValueError: Naming the classes that only one of the two has.
+        ValueError: Naming the classes of both.
     """
-    if model_names is None or list(model_names) == list(data_names):
-        return
-    missing = [name for name in model_names if name not in data_names]
-    unknown = [name for name in data_names if name not in model_names]
-    if missing or unknown:
-        parts = [
-            f"{who}: {', '.join(names)}"
-            for who, names in (("only in the data", unknown), ("only in the model", missing))
-            if names
-        ]
-        what = "; ".join(parts)
-    else:
-        what = f"the same in another order: {', '.join(data_names)}"
-    raise ValueError(
-        f"`data` must have the model's {len(model_names)} classes. Received: {what}. "
-        "Evaluate on data of the classes that the model was trained on."
-    )
+    _renumbering(model_names, data_names, task)
+
+
+def missing_classes(model_names: Sequence[str] | None, data_names: Sequence[str]) -> list[str]:
+    """Those of the model's classes that the data do not have."""
+    return [name for name in model_names or () if name not in set(data_names)]
+
+
+def _renumbering(
+    model_names: Sequence[str] | None, data_names: Sequence[str], task: str
+) -> Renumbered | None:
+    if model_names is None:
+        return None
+    of_data = dict(enumerate(data_names))
+    outputs = len(model_names)
+    return renumbering(model_names, of_data, task=task, num_outputs=outputs, data="data")

@@ -28,3 +28,12 @@ def remade(loader: Any, *, dataset: Any = None, collate: Callable[[Any], Any] | 
         # old one: here both have the same numbers.
         object.__setattr__(made, "dataset", dataset)
     return made
+
+
+def is_data_loader(x: Any) -> bool:
+    """Whether `x` is a torch `DataLoader`."""
+    try:
+        from torch.utils.data import DataLoader
+    except ImportError:
+        return False
+    return isinstance(x, DataLoader)

@@ -5,6 +5,7 @@ Seen with torch 2.14 and Keras 3.15.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -34,6 +35,15 @@ def keep_metadata(state: Any, other: Any) -> None:
     """Give a state dict the version numbers of modules that another one has."""
     if hasattr(other, "_metadata"):
         state._metadata = other._metadata
+
+
+def renamed_metadata(state: Any, other: Any, rename: Callable[[str], str]) -> None:
+    """Give a state dict the version numbers that another one has, under other paths."""
+    if hasattr(other, "_metadata"):
+        # A path has no point at its end, a prefix does.
+        state._metadata = {
+            rename(f"{path}.").rstrip("."): versions for path, versions in other._metadata.items()
+        }
 
 
 def holds_own_tensor(variable: Any) -> bool:

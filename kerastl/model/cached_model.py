@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from kerastl.blocks.running import layers_after, run_layers
+from kerastl.data.class_weights import checked_class_weight
+from kerastl.data.named_labels import by_the_models_names, model_names
 from kerastl.internals.compiled_steps import CompiledPerShape
+from kerastl.internals.first_batches import SeesFirstBatches
 from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
-from kerastl.model import fit_arguments, head_solving
+from kerastl.model import fit_arguments, head_solving, looking
 from kerastl.model.head_solving import SolvedHead
-from kerastl.model.labels import check_batch_labels
+from kerastl.model.labels import check_batch_labels, weighed_labels
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheLimits, CacheWishes
@@ -21,16 +24,23 @@ from kerastl.prefix.sources import single
 from kerastl.solving.folds import DEFAULT_FOLDS
 
 
-class CachedModel(TakesLayerOutputs, CompiledPerShape):
+class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
     """A Keras model of one input, in blocks, whose `fit` computes its frozen prefix apart.
 
     Attributes:
         cache_report: What the last `fit` kept of the frozen prefix, or why nothing, in one line.
+        checks_pixels: Whether the first images of `fit`, `evaluate` and `predict` are looked at.
+        names_of_training: What the classes of the data were called that a model
+            without names was trained on, or None; not in a saved file.
     """
 
     num_classes: int
     task: str
     cache_report: str
+    checks_pixels = True
+    names_of_training: tuple[str, ...] | None = None
+    _class_weight: Mapping[int, float] | None = None
+    _takes_shares: bool = False
     _allowed_labels: Any = None
     _prefix_cache: caching.PrefixCache
     _running_fit: caching.CachedFit | None
@@ -69,8 +79,10 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
         The rate of every block is logged as `learning_rate/<block>`. A loss
         that is not finite stops the training and brings the weights of the
         last finished epoch back, unless a callback of yours, such as
-        `TerminateOnNaN`, has stopped it already. `class_weight` works with a
-        torch `DataLoader` too.
+        `TerminateOnNaN`, has stopped it already. `class_weight`, by number or
+        name, works with a torch `DataLoader` too, goes with weights that are in
+        the batches, and weighs shares of classes each by its own. Labels of data
+        that name their classes are matched with `class_names`.
 
         Args:
             x: As in Keras, as are all others up to `validation_freq`.
@@ -103,7 +115,8 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
         check_compiled(self, "fit")
         rates.check_rates(self)
         wishes = CacheWishes.checked(cache, cache_views, cache_limits)
-        x, options = fit_arguments.checked_arguments(self, x, y, given)
+        x, y, options = fit_arguments.checked_arguments(self, x, y, given)
+        looking.at_training(self, x, options["validation_data"])
         fit = caching.cached_fit(self, x, y, options, wishes, self._prefix_cache)
         self.cache_report = fit.report
         own = fit_arguments.own_callbacks(x, before=fit.before, after=fit.after)
@@ -113,7 +126,84 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
                 return super().fit(fit.x, fit.y, callbacks=listed, **fit.options)
         finally:
             self._running_fit = None
+            self.weigh_classes(None)
+            looking.ends(self)
             self._prefix_cache.close(fit.prefix)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """As `keras.Model.evaluate`, after a look at classes and first images.
+
+        Labels of data that name their classes are matched with `class_names`:
+        the data may lack some, or have them in another order.
+
+        Raises:
+            ValueError: If they have others, or the images cannot be pixels 0-255.
+        """
+        if not kwargs:  # else `fit` asks, and has looked
+            x = by_the_models_names(x, self, "x")
+            looking.at(self, "test", x)
+        return super().evaluate(
+            x,
+            y,
+            batch_size=batch_size,
+            verbose=verbose,
+            sample_weight=sample_weight,
+            steps=steps,
+            callbacks=callbacks,
+            return_dict=return_dict,
+            **kwargs,
+        )
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """As `keras.Model.predict`, after a look at the first images.
+
+        Raises:
+            ValueError: If they cannot be pixels 0-255.
+        """
+        looking.at(self, "predict", x)
+        return super().predict(
+            x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
+        )
+
+    def check_pixels(self, images: Any, argument: str = "x") -> None:
+        """Refuse images that the model cannot take, and warn of those that are unlikely right.
+
+        Args:
+            images: A batch, or all images, of which some are looked at.
+            argument: What they are called in an error.
+
+        Raises:
+            ValueError: If they cannot be pixels 0-255.
+        """
+        looking.check(self, images, argument)
+
+    def weigh_classes(self, weights: Mapping[int, float] | None) -> None:
+        """Have shares of classes weighed, each by its own class, in the losses of a `fit`.
+
+        Args:
+            weights: Weight of each class, 1 for the others; None: no more.
+        """
+        if weights != self._class_weight:
+            self.train_function = None  # a compiled step has the weights as they were in it
+        self._class_weight = weights
 
     def solve_head(
         self,
@@ -162,6 +252,15 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
                 are missing or out of range.
         """
         head_solving.check_can_solve(self)
+        if class_weight:
+            class_weight = checked_class_weight(
+                class_weight,
+                names=model_names(self),
+                task=self.task,
+                num_outputs=self.num_classes,
+            )
+        x = by_the_models_names(x, self, "x")
+        looking.at_arrays(self, x)
         found = feature_rows(self, x, self._prefix_cache, views=views, batch_size=batch_size)
         rows = head_solving.labelled(
             found, y, sample_weight=sample_weight, class_weight=class_weight
@@ -202,6 +301,8 @@ class CachedModel(TakesLayerOutputs, CompiledPerShape):
     ) -> Any:
         """As in Keras, after a look at the labels, where that costs no transfer."""
         check_batch_labels(y, self._allowed_labels, self.num_classes)
+        if training and self._class_weight and self._takes_shares:
+            y = weighed_labels(y, self._class_weight, self.num_classes)
         return super().compute_loss(
             x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training
         )

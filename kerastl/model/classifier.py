@@ -13,6 +13,7 @@ from kerastl.backbones.registry import build_any
 from kerastl.blocks import batch_norm as norms
 from kerastl.blocks.block import HEAD, IMAGES, Block, select
 from kerastl.blocks.running import no_gradients, run_layers
+from kerastl.data.named_labels import by_the_models_names
 from kerastl.data.resizing import check_resize
 from kerastl.data.tasks import CLASSIFICATION, task_of
 from kerastl.model import description
@@ -26,7 +27,7 @@ from kerastl.model.assembly import (
 )
 from kerastl.model.cached_model import CachedModel
 from kerastl.model.head import ClassificationHead
-from kerastl.model.labels import label_range
+from kerastl.model.labels import label_range, takes_shares
 from kerastl.model.preprocessing import ImagePreprocessing
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
@@ -147,6 +148,8 @@ class ImageClassifier(CachedModel):
             {layer.name: tuple(layer.trainable_variables) for layer in (*block_layers, head)}
         )
         self.batch_norm = batch_norm
+        if built.frozen:
+            self.freeze(*built.frozen)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "class_names" and value is not None:
@@ -312,6 +315,7 @@ class ImageClassifier(CachedModel):
         self._jit_compile = jit_compile
         loss = fitting.resolve_loss(loss, self.task, self.num_classes)
         self._allowed_labels = label_range(loss, self.num_classes)
+        self._takes_shares = takes_shares(loss)
         super().compile(
             optimizer=rates.optimizer_by_block(self, optimizer, learning_rate),
             loss=loss,
@@ -355,7 +359,7 @@ class ImageClassifier(CachedModel):
         """The learning-rate range test: see `kerastl.optimizers.rate_finder.find_learning_rate`."""
         from kerastl.optimizers.rate_finder import find_learning_rate
 
-        return find_learning_rate(self, x, y, **options)
+        return find_learning_rate(self, by_the_models_names(x, self, "x"), y, **options)
 
     def plan(self, total_steps: int) -> str:
         """What training would do, per block, as a table.
@@ -378,10 +382,12 @@ class ImageClassifier(CachedModel):
         A backbone that only a torch module can give has that module's weights.
         """
         config = dict(config)
-        dense = config.pop("dense", {})
+        dense, policy = config.pop("dense", {}), config.pop("dtype_policy", None)
         arguments, frozen = description.arguments_from(config)
-        model = cls(**arguments)
+        with description.under_policy(policy):
+            model = cls(**arguments)
         model.get_layer(HEAD).adapt_dense(dense)
+        model.unfreeze()  # a module that is given may be frozen elsewhere
         if frozen:
             model.freeze(*frozen)
         return model

@@ -12,9 +12,11 @@ import numpy as np
 
 from kerastl.blocks.block import HEAD
 from kerastl.data.loading import ImageData
+from kerastl.data.named_labels import by_the_models_names
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.evaluation.folds import fold_scores, held_out_evaluation
 from kerastl.evaluation.scoring import AnyEvaluation, as_columns
+from kerastl.model import looking
 from kerastl.model.head_solving import LabelledRows, classes_of, labelled, solve_rows
 from kerastl.prefix.rows import feature_rows
 from kerastl.prefix.sources import array_source
@@ -148,6 +150,7 @@ def _class_names(model: Any, columns: int) -> Sequence[str]:
 
 def _of_solved(model: Any, folding: _Folding, x: Any, y: Any, options: dict[str, Any]) -> _HeldOut:
     penalty = options.pop("penalty", None)
+    looking.at_arrays(model, x)
     rows = _rows(model, folding, x, y, options)
     head = model.get_layer(HEAD)
     before = [_value(variable) for variable in head.variables]
@@ -166,6 +169,7 @@ def _rows(
     parts = [x]
     if isinstance(x, ImageData):
         parts = [part for part in (x.train, x.validation) if part is not None]
+    parts = [by_the_models_names(part, model, "x") for part in parts]
     rows = [
         labelled(feature_rows(model, part, model.prefix_cache, **options), y, **weights)
         for part in parts

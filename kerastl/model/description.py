@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import keras
 
 from kerastl.backbones.base import Backbone, preprocessing_from, resizing_from
 from kerastl.blocks import batch_norm
@@ -53,12 +57,33 @@ def rebuilt(model: Any) -> Any:
     # Its code runs in this process already.
     token = given_to_load.set(Given(may_import=True))
     try:
-        copy = type(model).from_config(model.get_config())
+        copy = type(model).from_config({**model.get_config(), "dtype_policy": None})
     finally:
         given_to_load.reset(token)
     for variable, original in zip(copy.weights, model.weights, strict=True):
         variable.assign(original)
     return copy
+
+
+def policy_of(model: Any) -> str | None:
+    """Name of the dtype policy that a classifier was built under; None where it has no name."""
+    name = model.get_layer(model.block_names[0]).dtype_policy.name
+    try:
+        return str(keras.DTypePolicy(name).name)
+    except ValueError:  # of quantised weights, which the file says of each layer
+        return None
+
+
+@contextmanager
+def under_policy(name: str | None) -> Iterator[None]:
+    """Build within the block under a dtype policy; None: under Keras's present one."""
+    before = keras.config.dtype_policy()
+    if name is not None:
+        keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def config_of(model: Any) -> dict[str, Any]:
@@ -82,6 +107,7 @@ def config_of(model: Any) -> dict[str, Any]:
         "class_names": list(model.class_names) if model.class_names else None,
         "frozen": [block.name for block in model.blocks if not block.trainable],
         "batch_norm": batch_norm.given_modes(model),
+        "dtype_policy": policy_of(model),
         "name": model.name,
         **({"dense": dense} if (dense := head.dense_options()) else {}),
     }

@@ -7,10 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-from kerastl.data.class_weights import with_class_weights
+from kerastl.data.changed_batches import is_changeable
+from kerastl.data.class_weights import (
+    are_shares_of_two,
+    checked_class_weight,
+    image_weights,
+    with_class_weights,
+)
+from kerastl.data.named_labels import (
+    by_the_models_names,
+    model_names,
+    names_to_remember,
+    validation_by_names,
+)
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.tasks import CLASSIFICATION, task_of
+from kerastl.internals.keras_adapters import train_validation_split
+from kerastl.internals.loaders import is_data_loader
 from kerastl.model.divergence import StopOnNonFiniteLoss
 from kerastl.model.labels import check_labels
 from kerastl.model.losses import BY_NAME, Accuracy, loss_of
@@ -72,7 +87,7 @@ def resolve_metrics(metrics: Any, task: str, num_classes: int) -> Any:
 
 def checked_arguments(
     model: Any, x: Any, y: Any, options: Mapping[str, Any]
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Any, Any, dict[str, Any]]:
     """The arguments of `keras.Model.fit`, once they are known to go together.
 
     Args:
@@ -82,27 +97,61 @@ def checked_arguments(
         options: The others.
 
     Returns:
-        `x`, with class weights in its batches where it is a `DataLoader`, and
-        the other arguments.
+        The first two arguments, with labels in the model's order and class
+        weights in the batches, and the others.
 
     Raises:
-        ValueError: If labels are out of range, or `num_classes` is not that
-            of the data.
+        ValueError: If labels are out of range, or the classes of the data are
+            not the model's.
     """
     options = dict(options)
     if y is not None:
         check_labels(y, model._allowed_labels, model.num_classes)
-    for name, data in (("x", x), ("validation_data", options["validation_data"])):
-        if _is_data_loader(data):
-            _check_classes(name, data, model)
+    remembered = names_to_remember(x, model)
+    x = by_the_models_names(x, model, "x")
+    if model.class_names is None:
+        model.names_of_training = remembered
+    options["validation_data"] = validation_by_names(options["validation_data"], model)
     _check_what_loaders_hold(x, y, options)
-    if _is_data_loader(x):
+    if options["class_weight"]:
+        options["class_weight"] = checked_class_weight(
+            options["class_weight"],
+            names=model_names(model),
+            task=model.task,
+            num_outputs=model.num_classes,
+        )
+    weights = options["class_weight"] or None
+    if is_data_loader(x):
         # The loader's own business; Keras would warn of what is its own default.
         options["shuffle"] = False
-        if options["class_weight"]:
-            x = with_class_weights(x, options["class_weight"])
-            options["class_weight"] = None
-    return x, options
+    if weights and is_changeable(x):
+        x, options["class_weight"] = with_class_weights(x, weights), None
+    elif weights and options["sample_weight"] is None and _are_shares(y):
+        x, y, options = _with_weights_of_shares(x, y, options, weights)
+    model.weigh_classes(weights)
+    return x, y, options
+
+
+def _are_shares(y: Any) -> bool:
+    """Whether labels of arrays may be shares of classes, which Keras takes for whole classes."""
+    if not hasattr(y, "shape") or len(y.shape) not in (1, 2):
+        return False
+    if len(y.shape) == 2 and y.shape[1] > 1:
+        return True
+    values = np.asarray(keras.ops.convert_to_numpy(y))
+    return values.dtype.kind == "f" and are_shares_of_two(values)
+
+
+def _with_weights_of_shares(
+    x: Any, y: Any, options: dict[str, Any], weights: Mapping[int, float]
+) -> tuple[Any, Any, dict[str, Any]]:
+    """The same arrays with a weight per image; those of `validation_split` have none."""
+    split = options["validation_split"]
+    if split and options["validation_data"] is None:
+        (x, y), held_out = train_validation_split((x, y), validation_split=split)
+        options |= {"validation_data": held_out, "validation_split": 0.0}
+    found = image_weights(keras.ops.convert_to_numpy(y), weights)
+    return x, y, options | {"sample_weight": found.astype("float32"), "class_weight": None}
 
 
 def own_callbacks(
@@ -152,11 +201,11 @@ def _check_what_loaders_hold(x: Any, y: Any, options: Mapping[str, Any]) -> None
     """Refuse labels and weights beside a `DataLoader`: its own would be the ones that count."""
     validation = options["validation_data"]
     given = {
-        "y": _is_data_loader(x) and y is not None,
-        "sample_weight": _is_data_loader(x) and options["sample_weight"] is not None,
+        "y": is_data_loader(x) and y is not None,
+        "sample_weight": is_data_loader(x) and options["sample_weight"] is not None,
         "validation_data": isinstance(validation, tuple | list)
         and len(validation) > 1
-        and _is_data_loader(validation[0]),
+        and is_data_loader(validation[0]),
     }
     for name, is_given in given.items():
         if is_given:
@@ -164,28 +213,6 @@ def _check_what_loaders_hold(x: Any, y: Any, options: Mapping[str, Any]) -> None
                 "A DataLoader must hold labels and weights itself, in batches (images, labels) or "
                 f"(images, labels, weights). Received: `{name}` with others beside it."
             )
-
-
-def _check_classes(name: str, loader: Any, model: Any) -> None:
-    """Refuse a data set that names its classes, as torchvision's do, and has another number."""
-    classes = getattr(loader.dataset, "classes", None)
-    if classes is None or getattr(loader.dataset, "target_transform", None) is not None:
-        return
-    num_classes = model.num_classes
-    expected = num_classes if model.task != CLASSIFICATION else max(num_classes, 2)
-    if len(classes) != expected:
-        raise ValueError(
-            f"`num_classes` must be the data's. Received: num_classes={num_classes}, but `{name}` "
-            f"has {len(classes)} classes. Build the classifier with num_classes={len(classes)}."
-        )
-
-
-def _is_data_loader(x: Any) -> bool:
-    try:
-        from torch.utils.data import DataLoader
-    except ImportError:
-        return False
-    return isinstance(x, DataLoader)
 
 
 def check_can_freeze_within_fit(jit_compile: bool) -> None:

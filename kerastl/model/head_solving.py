@@ -11,9 +11,10 @@ import numpy as np
 from scipy.special import expit, softmax
 
 from kerastl.blocks.block import HEAD
+from kerastl.data.class_weights import image_weights
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
-from kerastl.evaluation.scoring import AnyEvaluation, as_columns, as_evaluation, class_of
-from kerastl.model.labels import LabelRange, check_labels
+from kerastl.evaluation.scoring import AnyEvaluation, as_columns, as_evaluation
+from kerastl.model.labels import LabelRange, check_labels, weighed_labels
 from kerastl.prefix.rows import FeatureRows
 from kerastl.solving.folds import DEFAULT_FOLDS, fold_numbers
 from kerastl.solving.heads import SQUARED, Solution, held_out_losses, solve
@@ -101,6 +102,8 @@ class LabelledRows:
         weights: How much each row counts, float64, `(rows,)`.
         images: Which image each row is a view of, `(rows,)`.
         groups: Which group each image is of, `(images,)`, or None.
+        class_weight: Weight of each class, which `weights` have as a mean over
+            the classes that an image has shares of, or None.
     """
 
     features: np.ndarray
@@ -108,6 +111,7 @@ class LabelledRows:
     weights: np.ndarray
     images: np.ndarray
     groups: np.ndarray | None = None
+    class_weight: Mapping[int, float] | None = None
 
     def with_groups(self, groups: np.ndarray) -> LabelledRows:
         """The same rows, their images held out by group.
@@ -123,8 +127,8 @@ class LabelledRows:
         Args:
             class_weight: Weight of each class; 1 for the others.
         """
-        factors = [class_weight.get(int(label), 1.0) for label in class_of(self.labels)]
-        return replace(self, weights=self.weights * np.array(factors))
+        factors = image_weights(self.labels, class_weight)
+        return replace(self, weights=self.weights * factors, class_weight=class_weight)
 
 
 def labelled(
@@ -214,9 +218,13 @@ def solve_rows(
     check_can_solve(model)
     all_labels = _alike(model, [part.labels for part in parts])
     targets = np.concatenate([_targets(model, labels) for labels in all_labels])
+    weighed = [
+        _weighed(_targets(model, labels), part.class_weight)
+        for part, labels in zip(parts, all_labels, strict=True)
+    ]
     rows = Rows(
         [part.features for part in parts],
-        targets,
+        np.concatenate(weighed),
         np.concatenate([part.weights for part in parts]),
         model.num_classes,
     )
@@ -292,6 +300,15 @@ def _targets(model: Any, labels: np.ndarray) -> np.ndarray:
             "the classifier with the number of classes of the data."
         )
     return wide
+
+
+def _weighed(targets: np.ndarray, weights: Mapping[int, float] | None) -> np.ndarray:
+    """Targets such that, times its row's weight, each share of a class counts by its class."""
+    if not weights or targets.ndim == 1:
+        return targets
+    outputs = targets.shape[1]
+    weighed = weighed_labels(targets, weights, outputs)
+    return np.asarray(keras.ops.convert_to_numpy(weighed), np.float32)
 
 
 def _classes(model: Any, targets: np.ndarray) -> np.ndarray | None:

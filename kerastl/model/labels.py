@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
+from kerastl.data.class_weights import weight_row
 from kerastl.model.losses import Crossentropy
 
 
@@ -47,6 +50,54 @@ def label_range(loss: Any, num_classes: int) -> LabelRange | None:
     if is_binary or loss is keras.losses.binary_crossentropy:
         return LabelRange(1)
     return None
+
+
+def takes_shares(loss: Any) -> bool:
+    """Whether a loss is of shares of classes, a sum over the classes with theirs as factors.
+
+    Args:
+        loss: What `compile` has.
+    """
+    kinds = (
+        Crossentropy,
+        keras.losses.CategoricalCrossentropy,
+        keras.losses.CategoricalFocalCrossentropy,
+        keras.losses.BinaryCrossentropy,
+    )
+    if isinstance(loss, list | tuple) and len(loss) == 1:
+        (loss,) = loss
+    if isinstance(loss, dict) and len(loss) == 1:
+        (loss,) = loss.values()
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    functions = (keras.losses.categorical_crossentropy, keras.losses.binary_crossentropy)
+    return isinstance(loss, kinds) or any(loss is each for each in functions)
+
+
+def weighed_labels(labels: Any, weights: Mapping[int, float], num_classes: int) -> Any:
+    """Shares of classes such that, times an image's weight, each counts by its own class.
+
+    The weight of an image is the mean of its classes' weights: with `w` for
+    these and `t` for the shares, `(sum w t / sum t) t' = w t`. Class numbers
+    stay as they are.
+
+    Args:
+        labels: Of a batch, of any kind.
+        weights: Weight of each class; 1 for the others.
+        num_classes: Outputs of the classifier.
+    """
+    shape = getattr(labels, "shape", ())
+    if num_classes == 1:
+        first, second = weight_row(weights, 2)
+        shares = ops.cast(labels, "float32")
+        total = first * (1 - shares) + second * shares
+        return ops.where(total > 0, second * shares / ops.where(total > 0, total, 1), shares)
+    if len(shape) != 2 or shape[1] != num_classes:
+        return labels
+    shares = ops.cast(labels, "float32")
+    weighed = shares * ops.convert_to_tensor(weight_row(weights, num_classes), "float32")
+    weight = ops.sum(weighed, -1, keepdims=True) / ops.sum(shares, -1, keepdims=True)
+    return ops.where(weight > 0, weighed / ops.where(weight > 0, weight, 1), shares)
 
 
 def check_labels(labels: Any, allowed: LabelRange | None, num_classes: int) -> None:

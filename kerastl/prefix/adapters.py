@@ -194,6 +194,7 @@ class LoaderBatches(_BoundaryAdapter):
 
     def _with_features(self, numbers: np.ndarray, batch: Any) -> tuple[Any, ...]:
         images, *columns = _checked(batch, len(numbers))
+        self._features.look_at(images)
         self._features.refresh()
         if not self._features.is_on:
             return tuple(_for_backend(value) for value in (images, *columns))

@@ -30,6 +30,17 @@ class BoundaryFeatures:
         self._num_images = num_images
         self._views = views
         self._changes = prefix.changes
+        self._was_looked_at = False
+
+    def look_at(self, images: Any) -> None:
+        """Have the model look at the first images of the source, once.
+
+        Raises:
+            ValueError: If it cannot take them.
+        """
+        if not self._was_looked_at:
+            self._was_looked_at = True
+            self._prefix.look_at(images)
 
     @property
     def store(self) -> FeatureStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 TAKES_IMAGES = (
@@ -23,11 +24,14 @@ TAKES_IMAGES = (
 _KNOWN = ("keras", "kerastl")
 
 
-def own_steps(model: Any) -> tuple[str, ...]:
-    """Names of the methods that a subclass overrides, or that were assigned to this model."""
-    return tuple(
-        name for name in TAKES_IMAGES if name in vars(model) or not _is_known(type(model), name)
-    )
+def own_steps(model: Any, names: Sequence[str] = TAKES_IMAGES) -> tuple[str, ...]:
+    """Names of the methods that a subclass overrides, or that were assigned to this model.
+
+    Args:
+        model: The classifier.
+        names: Methods that are asked for.
+    """
+    return tuple(name for name in names if name in vars(model) or not _is_known(type(model), name))
 
 
 def _is_known(kind: type, name: str) -> bool:

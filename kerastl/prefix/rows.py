@@ -134,6 +134,7 @@ def _fill_from_loader(
 
 def _keep(kept: Kept, numbers: np.ndarray, batch: Any) -> None:
     images, *columns = batch
+    kept.features.look_at(images)
     rows = kept.features.rows(numbers)
     missing = kept.features.missing(numbers)
     if not missing.any():
@@ -156,6 +157,8 @@ def _of_batches(prefix: RunningPrefix, x: Any) -> FeatureRows:
     features, columns = [], []
     for batch in _batches(x):
         images, *others = batch
+        if not features:
+            prefix.look_at(single(images))
         (values,) = prefix.function(np.asarray(keras.ops.convert_to_numpy(single(images))))
         features.append(as_array(values))
         columns.append([np.asarray(keras.ops.convert_to_numpy(other)) for other in others])

@@ -30,6 +30,7 @@ class RunningPrefix:
         function: What computes it.
         epoch: Number of the epoch that is under way.
         changes: How often weights have changed since `fit` began.
+        look_at: Takes images, and refuses what the model cannot take.
     """
 
     def __init__(self, model: Any, boundary: Boundary) -> None:
@@ -38,6 +39,7 @@ class RunningPrefix:
         self.epoch = 0
         self.changes = 0
         self._model = model
+        self.look_at = model.check_pixels
         self._layers = [model.get_layer(name) for name in boundary.blocks]
         self._variables = variables_before(model, boundary)
         self._stamp = weights_stamp(self._variables)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from kerastl.blocks.block import IMAGES
-from kerastl.data.class_weights import WeightedCollate
+from kerastl.data.label_changes import ChangedCollate
 from kerastl.internals.loaders import remade
 from kerastl.prefix.numbering import Numbered, NumberedCollate, as_numbers
 
@@ -152,7 +152,7 @@ def _only_stacks(collate: Any) -> bool:
 
     from kerastl.data.batches import collate_sound
 
-    if isinstance(collate, WeightedCollate):
+    if isinstance(collate, ChangedCollate):
         return _only_stacks(collate.inner)
     return collate in (default_collate, collate_sound)
 

@@ -70,10 +70,19 @@ def test_a_remade_loader_keeps_every_setting():
     assert made.collate_fn is not len
 
 
-def test_batches_with_weights_of_their_own_are_one_sentence():
-    data = TensorDataset(torch.tensor(X), torch.tensor(Y), torch.ones(len(X)))
+def test_batches_with_weights_of_their_own_have_both():
+    own = torch.linspace(0.5, 2.0, len(X))
+    data = TensorDataset(torch.tensor(X), torch.tensor(Y), own)
+    weighted = with_class_weights(DataLoader(data, batch_size=len(X)), WEIGHTS)
+    (_, _, found), *_ = weighted
+    by_class = np.array([WEIGHTS.get(int(label), 1.0) for label in Y])
+    np.testing.assert_allclose(found, own.numpy() * by_class, rtol=1e-6)
+
+
+def test_batches_that_are_no_pairs_are_one_sentence():
+    data = TensorDataset(torch.tensor(X))
     weighted = with_class_weights(DataLoader(data, batch_size=8), WEIGHTS)
-    with pytest.raises(ValueError, match=r"batches \(images, labels\). Received: 3 items"):
+    with pytest.raises(ValueError, match=r"must be \(images, labels\).*Received: 1 items"):
         next(iter(weighted))
 
 

@@ -101,6 +101,8 @@ def prepare(
     # Before the data: the weights' own evaluation says how to resize them.
     with _precision(config.precision):
         backbone = registry.build(config.backbone, weights=weights, image_size=size)
+    if backbone.frozen:
+        echo(f"The module's own frozen parameters, of {', '.join(backbone.frozen)}, go by the run")
     echo(f"Data {config.data}")
     data = data or _load(config, backbone.image_size, backbone.resizing)
     for note in data.notes:
