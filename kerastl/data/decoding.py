@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerastl.backbones.base import Resizing
+from kerastl.data.formats import readable_formats
 from kerastl.data.resizing import (
     REDUCED,
     ImageSettings,
@@ -26,11 +27,6 @@ from kerastl.errors import BrokenImagesError
 Color = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
-
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-# Named, so that a file in disguise does not reach the decoders that run other programs (EPS).
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 # Sides of a reduced JPEG over those wanted: what is left to scale smoothly.
 _SPARE = 1.5
@@ -60,7 +56,7 @@ def decoded(
         ValueError: If its pixels have no defined range, as 32-bit ones.
     """
     file = io.BytesIO(source) if isinstance(source, bytes) else source
-    with Image.open(file, formats=_FORMATS) as image:
+    with Image.open(file, formats=readable_formats()) as image:
         if settings is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
             whole = image.size
             width, height = scaled_sides(whole, settings)
