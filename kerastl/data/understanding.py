@@ -122,9 +122,7 @@ def understood(
     }
     alike = alike_names(class_names)
     also = [_alike_sentence(alike)] if alike else []
-    whole = replace(
-        found, origins={**found.origins, **drawn}, warnings=(*also, *found.warnings)
-    )
+    whole = replace(found, origins={**found.origins, **drawn}, warnings=(*also, *found.warnings))
     for warning in whole.warnings:
         warnings.warn(warning, DataWarning, stacklevel=3)
     return whole
