@@ -28,6 +28,7 @@ from kerastl.data.splitting import (
     stratified_split,
 )
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
+from kerastl.data.understanding import Understanding, understood
 from kerastl.errors import unknown_name
 
 Part = Literal["train", "validation", "test"]
@@ -54,6 +55,7 @@ class ImageData:
             number to predict.
         settings: How the images were brought to size.
         task: What the labels are, one of `kerastl.data.tasks.TASKS`.
+        understanding: Where the parts came from, and what was left out.
     """
 
     spec: str
@@ -63,6 +65,7 @@ class ImageData:
     class_names: tuple[str, ...]
     settings: ImageSettings
     task: str = CLASSIFICATION
+    understanding: Understanding = field(default=Understanding())
     _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
     _loading: PartLoading = field(default=PartLoading(Augmentation(), "natural", 0, 0), repr=False)
@@ -319,6 +322,7 @@ def load_data(
         class_names=source.class_names,
         settings=settings,
         task=task,
+        understanding=understood(source, fractions),
         _skipped_up_front=skipped,
         _datasets=datasets,
         _loading=loading,

@@ -101,26 +101,21 @@ def _below(path: str, root: Path) -> str:
     return printable(Path(os.path.relpath(path, root)).as_posix() + "/" * path.endswith("/"))
 
 
-def understood(
-    found: Understanding,
-    class_names: Sequence[str],
-    own_parts: Sequence[str],
-    fractions: Mapping[str, float],
-) -> Understanding:
+def understood(source: Any, fractions: Mapping[str, float]) -> Understanding:
     """What is known once the parts are settled; warns of what is likely to be a mistake.
 
     Args:
-        found: What the source said.
-        class_names: Every class, or number to predict.
-        own_parts: The parts that the source has itself, "train" among them.
-        fractions: What share of the training images the others were asked to be.
+        source: The `SourceData`.
+        fractions: What share of the training images each part was asked to be,
+            where the source has no such part itself.
     """
+    found: Understanding = source.understanding
     drawn = {
-        part: f"{fraction:.4g} of the training images, drawn by seed"
+        part: f"drawn, {100 * fraction:.3g} %"
         for part, fraction in fractions.items()
-        if part not in own_parts and fraction > 0
+        if part not in source.parts and fraction > 0
     }
-    alike = alike_names(class_names)
+    alike = alike_names(source.class_names)
     also = [_alike_sentence(alike)] if alike else []
     whole = replace(found, origins={**found.origins, **drawn}, warnings=(*also, *found.warnings))
     for warning in whole.warnings:
@@ -181,7 +176,7 @@ def _classes_line(data: Any, parts: Sequence[str]) -> tuple[str, str]:
         return "numbers", "; ".join(_shortened(ranges))
     counts = np.stack([_counts(labels, len(names)) for labels in _labels(data, parts)])
     each = [
-        f"{name!r} {'/'.join(f'{count:,}' for count in column)}"
+        f"'{name}' {'/'.join(f'{count:,}' for count in column)}"
         for name, column in zip(names, counts.T, strict=True)
     ]
     what = f"{len(names)}, images of {'/'.join(parts)}: "
