@@ -18,7 +18,7 @@ from kerastl.data.peeking import (
     same_name,
     why_not_a_class,
 )
-from kerastl.data.skipping import why_no_file, why_no_image
+from kerastl.data.skipping import why_no_file, why_no_image, why_not_in_class
 from kerastl.data.understanding import LeftOutLog
 from kerastl.internals.printable import printable
 
@@ -251,7 +251,7 @@ class _Looking:
         inner = [self.within(path) for path in folders]
         if len(folders) < 2 or any(each.has_images for each in inner):
             return
-        shared = sorted(set.intersection(*(each.names for each in inner)))
+        shared = sorted(set.intersection(*(_like_classes(each.names) for each in inner)))
         if len(shared) < 2:
             return
         raise ValueError(
@@ -273,6 +273,13 @@ def by_name(folders: Sequence[Path]) -> ClassFolders:
     for path in folders:
         named[normal_name(path)] = (*named.get(normal_name(path), ()), path)
     return dict(sorted(named.items()))
+
+
+def _like_classes(names: set[str]) -> set[str]:
+    """The names of folders that are no `images` and none of what stands beside these."""
+    return {
+        name for name in names if not is_container(name) and why_not_in_class(name, names) is None
+    }
 
 
 def _parts_by_name(folders: Sequence[Path], root: Path) -> dict[Path, str]:

@@ -244,7 +244,8 @@ def _check_is_text(spec: str) -> None:
     """Refuse a spec that `config.toml` cannot hold; names below it may be of any bytes."""
     if printable(spec) != spec:
         raise ValueError(
-            f"`data` must be text in UTF-8, for the run's config.toml. Received: {printable(spec)}. "
+            "`data` must be text in UTF-8, for the run's config.toml. Received: "
+            f"{printable(spec)}. "
             "Rename the folder or file; those below it may stay."
         )
 
