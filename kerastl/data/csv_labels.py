@@ -26,7 +26,7 @@ _NO_LABEL = ("", "nan", "<na>", "#n/a")
 _TRUE = ("1", "1.0", "true")
 _FALSE = ("0", "0.0", "false")
 _FEWEST_TAGGED = 2
-_FEWEST_TAGGED_BY_SPACE = 3
+_MOST_COMPARED = 1000
 _ADD = "Write a label there, or remove the line."
 
 Labels = tuple[np.ndarray, tuple[str, ...]]
@@ -155,6 +155,7 @@ def tags_warning(names: Sequence[str], *, separator: str | None) -> str | None:
     "3 of 5 classes consist of words of others, as 'a|b':"
     >>> tags_warning(["bear", "black bear", "brown bear", "cat"], separator=None)
     """
+    names = names[:_MOST_COMPARED]
     for between, word in _SEPARATORS.items():
         if between == separator:
             continue
@@ -165,21 +166,25 @@ def tags_warning(names: Sequence[str], *, separator: str | None) -> str | None:
             for single in each:
                 used[single] = used.get(single, 0) + 1
         composed = [name for name in many if all(used[single] > 1 for single in words[name])]
-        fewest = _FEWEST_TAGGED
         if between == " ":
-            # Words of a name also come in other names: only tags hold whole other classes.
-            fewest = _FEWEST_TAGGED_BY_SPACE
+            # Words of a name also come in other names: only tags consist of whole ones.
             known = list(words.values())
-            composed = [
-                name for name in composed if sum(other <= words[name] for other in known) > 1
-            ]
-        if len(composed) >= fewest and 2 * len(composed) > len(many) and 3 * len(many) > len(names):
+            composed = [name for name in composed if _consists_of(words[name], known)]
+        enough = max(_FEWEST_TAGGED, len(many) / 3)
+        if len(composed) >= enough and 3 * len(many) > len(names):
             return (
                 f"{len(composed)} of {len(names)} classes consist of words of others, as "
                 f"{composed[0]!r}: are they several labels each? Then say so: task='multi-label', "
                 f"in the shell --multi-label, and csv:FILE?separator={word}."
             )
     return None
+
+
+def _consists_of(words: frozenset[str], known: Sequence[frozenset[str]]) -> bool:
+    """Whether other classes are all of these words, or two of them and more."""
+    others = [other for other in known if other < words]
+    again = sum(other == words for other in known) > 1  # In another order.
+    return again or any(len(other) > 1 for other in others) or frozenset().union(*others) == words
 
 
 def columns_of_zeros_and_ones(table: Table) -> list[str]:

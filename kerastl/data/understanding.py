@@ -26,7 +26,7 @@ class LeftOut:
     """Files or folders that are not read, for one reason.
 
     Attributes:
-        reason: Why not, in words for one of them.
+        reason: What one of them is.
         count: How many.
         examples: The first names.
     """
@@ -38,7 +38,7 @@ class LeftOut:
     def __str__(self) -> str:
         names = ", ".join(self.examples)
         more = ", ..." if self.count > len(self.examples) else ""
-        return f"{self.count:,} {self.reason} ({names}{more})"
+        return f"{self.reason}: {self.count:,} ({names}{more})"
 
 
 @dataclass(frozen=True)
