@@ -358,9 +358,7 @@ def _source_data(
     """The images of a spec, and whether they are in memory."""
     if isinstance(spec, tuple | list):
         if len(spec) != 2:
-            raise ValueError(
-                f"`spec` must be a pair (images, labels). Received: {len(spec)} items."
-            )
+            raise ValueError(f"`spec` must be (images, labels). Received: {len(spec)} items.")
         return array_data(spec[0], spec[1], class_names=class_names, task=task), True
     parsed = parse_data_spec(spec)
     if class_names is not None:
