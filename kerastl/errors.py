@@ -27,6 +27,10 @@ class TrainingDivergedError(RuntimeError):
     """A loss that is not finite; says at which step and which learning rates."""
 
 
+class DataWarning(UserWarning):
+    """Something about images or labels that is likely to be a mistake."""
+
+
 def unknown_name(
     kind: str, name: str, known: Iterable[str], *, how_to_list: str
 ) -> UnknownNameError:

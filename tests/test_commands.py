@@ -220,7 +220,8 @@ def test_plan_shows_blocks_rates_and_reason_and_writes_nothing(tmp_path):
     result = kerastl("plan", "--image-size", "32", "--solver", "train", "--output", output)
     assert result.exit_code == 0, result.output
     assert "strategy  partial: 108 images per class" in result.stdout
-    assert "train 1,079, validation 359, test 359" in result.stdout
+    assert "images    train 1,079, validation 359 (drawn, 20 %), test 359" in result.stdout
+    assert "classes   10, images of train/validation/test: '0' " in result.stdout
     assert (
         "cache     in memory: stage4 of 1,079 images, 1.4 MB; validation in memory" in result.stdout
     )

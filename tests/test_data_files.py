@@ -57,7 +57,7 @@ def test_links_in_circles_end(photos: Path) -> None:
     ("pattern", "message"),
     [
         ("none.jpg", "does not exist"),
-        ("notes.txt", "no known image format. Known formats: bmp, gif"),
+        ("notes.txt", "no known image format. Known formats: avif, bmp"),
         ("*.tiff", "No image matches"),
         (".x/empty", "holds no image"),
     ],

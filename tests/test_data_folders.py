@@ -5,31 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from kerastl.data.folders import read_source
-from kerastl.data.items import FileItems, SourceData
-from kerastl.data.specs import DataSpec
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix:
-            path.touch()
-        else:
-            path.mkdir(exist_ok=True)
-
-
-def read(folder: Path) -> SourceData:
-    return read_source(DataSpec("folder", str(folder)))
-
-
-def files(data: SourceData, part: str, folder: Path) -> list[tuple[str, int]]:
-    items = data.parts[part]
-    assert isinstance(items, FileItems)
-    paths = [path.relative_to(folder).as_posix() for path in items.paths]
-    return list(zip(paths, items.labels.tolist(), strict=True))
+from trees import files, read, touch
 
 
 def test_classes_and_files_come_in_sorted_order(tmp_path: Path) -> None:

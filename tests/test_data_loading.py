@@ -14,6 +14,12 @@ from PIL import Image
 from kerastl.data import ImageData, load_data, load_image
 from kerastl.errors import BrokenImagesError, UnknownNameError
 
+# Pictures here are often alike, whatever their class.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*under two labels:kerastl.errors.DataWarning"),
+    pytest.mark.filterwarnings("ignore:.*in more than one part:kerastl.errors.DataWarning"),
+]
+
 
 def write_images(folder: Path, *, per_class: int = 5, size: tuple[int, int] = (12, 9)) -> None:
     generator = np.random.default_rng(0)

@@ -20,6 +20,12 @@ from kerastl.data.scanning import broken_images, without_broken_images
 from kerastl.data.specs import DataSpec
 from kerastl.errors import BrokenImagesError
 
+# Pictures here are often alike, whatever their class.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*under two labels:kerastl.errors.DataWarning"),
+    pytest.mark.filterwarnings("ignore:.*in more than one part:kerastl.errors.DataWarning"),
+]
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:

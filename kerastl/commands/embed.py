@@ -26,6 +26,7 @@ from kerastl.commands.options import (
 )
 from kerastl.evaluation.run_record import model_file
 from kerastl.exporting.embeddings import WRITERS, Embeddings, check_path, save
+from kerastl.internals.printable import printable
 from kerastl.runs import backends
 
 
@@ -92,7 +93,7 @@ def _of_files(model: Path, patterns: tuple[str, ...], classifier: Any) -> tuple[
         pairs = read_images(batch, classifier, background_of(model))
         readable = [(path, pixels) for path, pixels in pairs if pixels is not None]
         if readable:
-            names += [str(path) for path, _ in readable]
+            names += [printable(path) for path, _ in readable]
             pixels = np.stack([np.asarray(each) for _, each in readable])
             parts.append(_features(classifier, pixels))
     if not parts:

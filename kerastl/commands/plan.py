@@ -30,6 +30,7 @@ from kerastl.runs.config import RunConfig
 def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: Path | None) -> None:
     """Show what `kerastl run` with the same options would do, and do nothing."""
     from kerastl.data.preview import contact_sheet
+    from kerastl.data.understanding import described
     from kerastl.runs import config_file, training
     from kerastl.runs.folds.cutting import notes
     from kerastl.runs.options_page import changed_options
@@ -40,11 +41,9 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         config, echo=lambda line: click.echo(line, err=True), only_plan=True
     )
     settled = prepared.config
-    images = ", ".join(f"{part} {count:,}" for part, count in prepared.data.sizes.items())
     epochs = sum(phase.epochs for phase in prepared.phases)
     steps = f"{prepared.total_steps:,} in {epochs} epochs of batches of {settled.batch_size}"
     lines = {
-        "data": f"{settled.data}: {prepared.data.num_classes} classes; images: {images}",
         "backbone": f"{settled.backbone}, weights {settled.weights}, "
         f"{settled.image_size} x {settled.image_size} pixels ({settled.resize})",
         "head": f"{HEAD_IS[prepared.solver.name]} {prepared.solver.why}",
@@ -60,6 +59,8 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
     given = {name: value for name, value in changed_options(config).items() if name != "phase"}
     if given:
         lines["options"] = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    for name, line in [("data", settled.data), *described(prepared.data)]:
+        _echo_lines({name: line})
     _echo_lines(lines)
     if prepared.is_open:
         click.echo("\nAuto, once the head is solved:")

@@ -14,6 +14,7 @@ from kerastl.commands.model_data import background_of, batched, read_images
 from kerastl.commands.options import backend_of, backend_option, safe_mode_option
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION
 from kerastl.evaluation.run_record import model_file
+from kerastl.internals.printable import printable
 from kerastl.runs import backends
 
 
@@ -89,8 +90,8 @@ def _ranked(
 def _as_json(path: Path, ranked: Sequence[tuple[str, float]], task: str) -> str:
     what, how = ("name", "value") if task == REGRESSION else ("class", "probability")
     predictions = [{what: name, how: value} for name, value in ranked]
-    return json.dumps({"file": str(path), "predictions": predictions}, ensure_ascii=False)
+    return json.dumps({"file": printable(path), "predictions": predictions}, ensure_ascii=False)
 
 
 def _as_text(path: Path, ranked: Sequence[tuple[str, float]]) -> str:
-    return f"{path}: " + ", ".join(f"{name} {value:.4f}" for name, value in ranked)
+    return f"{printable(path)}: " + ", ".join(f"{name} {value:.4f}" for name, value in ranked)

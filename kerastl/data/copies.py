@@ -89,8 +89,10 @@ def _components(count: int, ties: Sequence[tuple[np.ndarray, np.ndarray]]) -> np
     return np.asarray(first[component])
 
 
-def copy_notes(data: SourceData) -> list[str]:
-    """What to know of copies before training: those of other labels, those in two parts, the rest.
+def with_copies_told(data: SourceData) -> SourceData:
+    """The data, what is known of copies among its remarks.
+
+    Pictures under two labels, and in two parts of the data, are warned of.
 
     Args:
         data: Images with digests.
@@ -99,14 +101,14 @@ def copy_notes(data: SourceData) -> list[str]:
     digests = np.concatenate([_digests_of(items) for _, items in parts]) if parts else np.array([])
     sets = copies(digests)
     if not sets:
-        return []
+        return data
     places = list(_places(dict(parts)))
-    notes = []
+    warnings, notes = [], []
     contradictory = [found for found in sets if not _are_alike(places, found)]
     if contradictory:
         examples = [_listed(data, places, found) for found in contradictory[:_MOST_LISTED]]
         more = len(contradictory) - len(examples)
-        notes.append(
+        warnings.append(
             f"{_pictures(len(contradictory))} under two labels: {'; '.join(examples)}"
             f"{f'; and {more} more' if more else ''}. Which label is right? "
             "Leave the other file out."
@@ -114,7 +116,7 @@ def copy_notes(data: SourceData) -> list[str]:
     leaks = [found for found in sets if len({places[int(number)][0] for number in found}) > 1]
     if leaks:
         named = _names_of_parts({places[int(number)][0] for found in leaks for number in found})
-        notes.append(
+        warnings.append(
             f"{_pictures(len(leaks))} in more than one part of the data ({named}): scores on "
             "these say nothing of new images. Remove the copies."
         )
@@ -132,7 +134,8 @@ def copy_notes(data: SourceData) -> list[str]:
             f"{'has' if len(few) == 1 else 'have'} fewer than {_FEWEST_PICTURES} different "
             "pictures, so copies of them are in several parts."
         )
-    return notes
+    told = data.understanding.with_remarks(warnings=warnings, notes=notes)
+    return replace(data, understanding=told)
 
 
 def _digests_of(items: ImageItems) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from kerastl.backbones.base import Resizing
+from kerastl.data.formats import readable_formats
 from kerastl.data.opening import in_turn, pixel_limit_stated, regular_file
 from kerastl.data.resizing import (
     REDUCED,
@@ -27,11 +28,6 @@ from kerastl.errors import BrokenImagesError
 Color = tuple[int, int, int]
 
 WHITE: Color = (255, 255, 255)
-
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-
-# Named, so that a file in disguise does not reach the decoders that run other programs (EPS).
-_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 # Pixels that are converted at a time, so that a large picture is not there four times over.
 _PIXELS_AT_A_TIME = 1 << 22
@@ -68,7 +64,7 @@ def decoded(
     with (
         regular_file(source) as file,
         pixel_limit_stated(),
-        Image.open(file, formats=_FORMATS) as image,
+        Image.open(file, formats=readable_formats()) as image,
     ):
         if settings is not None and image.format == "JPEG" and image.mode in ("RGB", "L"):
             whole = image.size

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-import unicodedata
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from kerastl.data.files import images_below, is_hidden, is_image_file
+from kerastl.data.files import images_of, is_image_file
+from kerastl.data.formats import IMAGE_SUFFIXES, suffix_of
 from kerastl.data.items import FileItems, SourceData
+from kerastl.data.layout import ClassFolders, Layout, layout_of
+from kerastl.data.skipping import NAMED_AS_IMAGE, UNREAD_IMAGES, why_no_class
 from kerastl.data.specs import DataSpec
+from kerastl.data.understanding import LeftOut, LeftOutLog, Understanding
 
-_PART_FOLDERS = {
-    "train": ("train",),
-    "validation": ("val", "validation", "valid"),
-    "test": ("test",),
-}
+
+@dataclass(frozen=True)
+class _Part:
+    """One part of the data.
+
+    Attributes:
+        folder: What to call where it is.
+        classes: The files by class name, sorted.
+    """
+
+    folder: Path
+    classes: dict[str, list[Path]]
 
 
 def read_source(spec: DataSpec) -> SourceData:
-    """The images of a folder, found but not opened.
+    """The images of a folder, found but not opened, where their suffix is known.
 
-    The folder has one subfolder per class, or `train/` with such subfolders
-    and, if it likes, `val/` (also `validation/` or `valid/`) and `test/`.
+    The folder has one subfolder per class, or a folder of such subfolders for
+    each part, called `train`, `val` and `test` or what people call these. What
+    lies beside, such as thumbnails and copies of everything, is left out and
+    named.
 
     Args:
         spec: A `folder` spec.
@@ -33,95 +46,146 @@ def read_source(spec: DataSpec) -> SourceData:
 
     Raises:
         ValueError: If the folder is missing, has fewer than two classes or an
-            empty one, or its parts have different classes.
+            empty one, its parts have different classes, or it cannot be told
+            which folders are parts and which are classes.
     """
     folder = Path(spec.name).expanduser()
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise ValueError(f"The folder {str(folder)!r} {what}.")
-    part_folders = _part_folders(folder)
-    classes = {part: _class_folders(path) for part, path in part_folders.items()}
-    _check_same_classes(classes, part_folders)
+    log = LeftOutLog()
+    layout = layout_of(folder, log)
+    parts = _parts(layout, folder, log)
+    left_out = log.found(folder)
+    for part in parts.values():
+        _check_classes(part, left_out)
+    parts, renamed = _with_names_of_training(parts)
+    _check_same_classes(parts, folder)
+    return SourceData(
+        parts={name: replace(_labelled(part), root=folder) for name, part in parts.items()},
+        class_names=tuple(parts["train"].classes),
+        understanding=Understanding(
+            {name: where for name, where in layout.origins.items() if name in parts},
+            left_out,
+            (*layout.warnings, *renamed, *_unread(left_out)),
+        ),
+    )
+
+
+def _parts(layout: Layout, root: Path, log: LeftOutLog) -> dict[str, _Part]:
+    """The files of each part; a class or a part that is a link to another is not there."""
+    places = [
+        (part, name, folder)
+        for part, classes in layout.classes.items()
+        for name, folders in classes.items()
+        for folder in folders
+    ]
+    files = images_of([folder for _, _, folder in places], root=root, left_out=log)
     parts = {
-        part: replace(_labelled_files(part_folders[part], class_folders), root=folder)
-        for part, class_folders in classes.items()
+        part: _Part(_shown_folder(classes, root), {}) for part, classes in layout.classes.items()
     }
-    return SourceData(parts=parts, class_names=tuple(classes["train"]))
+    for (part, name, folder), found in zip(places, files, strict=True):
+        if found is None:
+            continue
+        if not found and suffix_of(folder.name) in IMAGE_SUFFIXES:
+            log.add(NAMED_AS_IMAGE, f"{folder}/")
+            continue
+        parts[part].classes.setdefault(name, []).extend(found)
+    return {name: part for name, part in parts.items() if part.classes or name == "train"}
 
 
-def _part_folders(folder: Path) -> dict[str, Path]:
-    """The folder of each part, or the folder itself as "train" if it has no parts.
-
-    A `train/` that holds images is a class of that name, not a part.
-    """
-    train = folder / "train"
-    if not train.is_dir() or not _subfolders(train):
-        return {"train": folder}
-    found: dict[str, Path] = {}
-    for part, names in _PART_FOLDERS.items():
-        present = [folder / name for name in names if (folder / name).is_dir()]
-        if len(present) > 1:
-            both = " and ".join(f"{path.name}/" for path in present)
-            raise ValueError(f"The folder {str(folder)!r} has both {both}. Keep one of them.")
-        if present:
-            found[part] = present[0]
-    return found
+def _shown_folder(classes: ClassFolders, root: Path) -> Path:
+    return next((folders[0].parent for folders in classes.values()), root)
 
 
-def _subfolders(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
-
-
-def _class_folders(folder: Path) -> dict[str, Path]:
-    """The subfolders by class name, sorted.
-
-    Raises:
-        ValueError: If there are fewer than two.
-    """
-    named = {unicodedata.normalize("NFC", path.name): path for path in _subfolders(folder)}
-    if not named:
+def _check_classes(part: _Part, left_out: Iterable[LeftOut]) -> None:
+    """Refuse fewer than two classes, and classes without images."""
+    folder, classes = part.folder, part.classes
+    seen = "; ".join(map(str, left_out))
+    if not classes:
         loose = sum(is_image_file(path) for path in folder.iterdir())
         images = f" but {loose} images" if loose else ""
         raise ValueError(
             f"The folder {str(folder)!r} has no class folders{images}. "
             "Put the images of each class in a subfolder of its name."
         )
-    if len(named) == 1:
+    if len(classes) == 1:
+        (name,) = classes
         raise ValueError(
-            f"The folder {str(folder)!r} has one class only, {next(iter(named))!r}. "
-            "A classifier needs at least two."
+            f"The folder {str(folder)!r} has one class only, {name!r}. "
+            f"A classifier needs at least two.{_classes_within(folder / name)}"
         )
-    return dict(sorted(named.items()))
-
-
-def _check_same_classes(classes: dict[str, dict[str, Path]], part_folders: dict[str, Path]) -> None:
-    expected = classes["train"].keys()
-    differences = []
-    for part, names in classes.items():
-        if missing := sorted(expected - names.keys()):
-            differences.append(f"{part_folders[part].name}/ lacks {_quoted(missing)}")
-        if extra := sorted(names.keys() - expected):
-            differences.append(f"{part_folders[part].name}/ has {_quoted(extra)} besides")
-    if differences:
-        raise ValueError(
-            f"The parts of {str(part_folders['train'].parent)!r} must have the classes of train/, "
-            f"but {'; '.join(differences)}."
-        )
-
-
-def _labelled_files(folder: Path, class_folders: dict[str, Path]) -> FileItems:
-    files = [images_below(path) for path in class_folders.values()]
-    empty = [name for name, paths in zip(class_folders, files, strict=True) if not paths]
-    if len(empty) == len(files):
-        raise ValueError(f"The folder {str(folder)!r} holds no images in its class folders.")
+    empty = [name for name, paths in classes.items() if not paths]
+    why = f" Left out: {seen}." if empty and seen else ""
+    if len(empty) == len(classes):
+        raise ValueError(f"The folder {str(folder)!r} holds no images in its class folders.{why}")
     if empty:
         raise ValueError(
             f"Every class must have images, but {_quoted(empty)} in {str(folder)!r} "
             f"{'has' if len(empty) == 1 else 'have'} none. "
-            "Add images or remove the class."
+            f"Add images or remove the class.{why}"
         )
+
+
+def _classes_within(folder: Path) -> str:
+    if not folder.is_dir():
+        return ""
+    inner = [
+        path.name for path in folder.iterdir() if path.is_dir() and not why_no_class(path.name)
+    ]
+    return f" If {_quoted(sorted(inner))} in it are: folder:{folder}." if len(inner) > 1 else ""
+
+
+def _with_names_of_training(parts: dict[str, _Part]) -> tuple[dict[str, _Part], list[str]]:
+    """The parts with class names in the case of the training part's, and a word on it."""
+    expected = parts["train"].classes.keys()
+    by_case = {name.casefold(): name for name in expected}
+    if len(by_case) < len(expected):
+        return parts, []
+    renamed, warnings = {}, []
+    for name, part in parts.items():
+        names = {
+            found: found if found in expected else by_case.get(found.casefold(), found)
+            for found in part.classes
+        }
+        changed = [found for found, known in names.items() if found != known]
+        if changed and len(set(names.values())) == len(names):
+            warnings.append(
+                f"{part.folder.name}/ writes {_quoted(changed)} in another case than the training "
+                "part. Taken as the same classes; give them one name."
+            )
+            classes = {names[found]: paths for found, paths in part.classes.items()}
+            part = _Part(part.folder, dict(sorted(classes.items())))
+        renamed[name] = part
+    return renamed, warnings
+
+
+def _check_same_classes(parts: dict[str, _Part], root: Path) -> None:
+    expected = parts["train"].classes.keys()
+    differences = []
+    for part in parts.values():
+        if missing := sorted(expected - part.classes.keys()):
+            differences.append(f"{part.folder.name}/ lacks {_quoted(missing)}")
+        if extra := sorted(part.classes.keys() - expected):
+            differences.append(f"{part.folder.name}/ has {_quoted(extra)} besides")
+    if differences:
+        train = parts["train"].folder
+        where = "the folder itself" if train == root else f"{train.name}/"
+        raise ValueError(
+            f"The parts of {str(root)!r} must have the classes of {where}, "
+            f"but {'; '.join(differences)}."
+        )
+
+
+def _labelled(part: _Part) -> FileItems:
+    files = list(part.classes.values())
     labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files]).astype(np.int64)
     return FileItems(paths=tuple(path for paths in files for path in paths), labels=labels)
+
+
+def _unread(left_out: Iterable[LeftOut]) -> list[str]:
+    """A warning of images that are left out because they cannot be read here."""
+    return [f"Images are left out: {each}." for each in left_out if each.reason in UNREAD_IMAGES]
 
 
 def _quoted(names: list[str]) -> str:

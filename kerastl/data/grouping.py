@@ -63,29 +63,30 @@ def _group_of(pattern: re.Pattern[str], name: str) -> str | None:
     return " ".join(text or "" for text in match.groups()) if match.groups() else match.group()
 
 
-def group_notes(data: SourceData) -> list[str]:
-    """What to know of groups: how many there are, and those in two parts of the data."""
+def with_groups_told(data: SourceData) -> SourceData:
+    """The data, how many groups there are among its remarks; one in two parts is warned of."""
     groups = {
         part: set(found.tolist())
         for part, items in data.parts.items()
         if (found := groups_of(items)) is not None
     }
     if not groups:
-        return []
+        return data
     everything = set().union(*groups.values())
     total = sum(len(items.labels) for items in data.parts.values())
     alone = sum(name.endswith(", alone") for name in everything)
     extra = f", {alone:,} of them single images that the pattern is not in" if alone else ""
-    notes = [f"{total:,} images are of {len(everything):,} groups{extra}; none is in two parts"]
     crossing = sorted(
         name for name in everything if sum(name in names for names in groups.values()) > 1
     )
-    if crossing:
-        shown = ", ".join(map(repr, crossing[:_MOST_LISTED]))
-        more = len(crossing) - _MOST_LISTED
-        notes = [
-            f"{len(crossing):,} of {len(everything):,} groups are in more than one part of the "
-            f"data: {shown}{f' and {more:,} more' if more > 0 else ''}. Scores on them say little "
-            "of new groups."
-        ]
-    return [f"{note.rstrip('.')}." for note in notes]
+    if not crossing:
+        note = f"{total:,} images are of {len(everything):,} groups{extra}; none is in two parts."
+        return replace(data, understanding=data.understanding.with_remarks(notes=[note]))
+    shown = ", ".join(map(repr, crossing[:_MOST_LISTED]))
+    more = len(crossing) - _MOST_LISTED
+    warning = (
+        f"{len(crossing):,} of {len(everything):,} groups are in more than one part of the "
+        f"data: {shown}{f' and {more:,} more' if more > 0 else ''}. Scores on them say little "
+        "of new groups."
+    )
+    return replace(data, understanding=data.understanding.with_remarks(warnings=[warning]))

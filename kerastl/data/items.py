@@ -6,7 +6,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +16,11 @@ from PIL import Image
 from kerastl.data.decoding import decoded
 from kerastl.data.digests import bytes_digest
 from kerastl.data.resizing import ImageSettings
+from kerastl.data.understanding import Understanding
+from kerastl.internals.printable import printable
+
+# File systems hold names of any bytes.
+_ANY_NAME = ("utf-8", "surrogateescape")
 
 
 class ImageItems(Protocol):
@@ -87,8 +92,8 @@ class FileItems:
         return decoded(self.paths[index], background=settings.background, settings=settings)
 
     def name(self, index: int) -> str:
-        """Its path."""
-        return str(self.paths[index])
+        r"""Its path, with a byte that is no UTF-8 as `\xNN`."""
+        return printable(self.paths[index])
 
     def key(self, index: int) -> str:
         """Its path below the root, with slashes and composed letters on every system."""
@@ -120,9 +125,9 @@ class FileItems:
             path = self.paths[index]
             try:
                 about = os.stat(path)
-                digest.update(os.fsencode(f"{path} {about.st_size} {about.st_mtime_ns}\n"))
+                digest.update(f"{path} {about.st_size} {about.st_mtime_ns}\n".encode(*_ANY_NAME))
             except FileNotFoundError:
-                digest.update(os.fsencode(f"{path} is gone\n"))
+                digest.update(f"{path} is gone\n".encode(*_ANY_NAME))
         return digest.hexdigest()
 
 
@@ -267,7 +272,9 @@ class SourceData:
         parts: By "train", "validation" and "test". A source without parts of
             its own has only "train".
         class_names: Name of each class, in the order of the labels.
+        understanding: Where the parts came from, and what was left out.
     """
 
     parts: Mapping[str, ImageItems]
     class_names: tuple[str, ...]
+    understanding: Understanding = field(default=Understanding())

@@ -15,8 +15,8 @@ from kerastl.data import split_file
 from kerastl.data.assigning import PARTS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
-from kerastl.data.copies import copy_notes, kept_together, with_digests
-from kerastl.data.grouping import group_notes, grouped_by_name
+from kerastl.data.copies import kept_together, with_copies_told, with_digests
+from kerastl.data.grouping import grouped_by_name, with_groups_told
 from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
@@ -27,6 +27,7 @@ from kerastl.data.sources import read_spec
 from kerastl.data.split_file import HASHED, SPLITS, SplitRow
 from kerastl.data.splitting import check_fractions
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
+from kerastl.data.understanding import Understanding, understood
 from kerastl.errors import unknown_name
 
 
@@ -49,7 +50,7 @@ class ImageData:
             number to predict.
         settings: How the images were brought to size.
         task: What the labels are, one of `kerastl.data.tasks.TASKS`.
-        notes: What to know of the images before they are used, one sentence each.
+        understanding: Where the parts came from, and what was left out.
     """
 
     spec: str
@@ -59,10 +60,15 @@ class ImageData:
     class_names: tuple[str, ...]
     settings: ImageSettings
     task: str = CLASSIFICATION
-    notes: tuple[str, ...] = ()
+    understanding: Understanding = field(default=Understanding())
     _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
     _loading: PartLoading = field(default=PartLoading(Augmentation(), "natural", 0, 0), repr=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know of the images before they are used, one sentence each."""
+        return (*self.understanding.warnings, *self.understanding.notes)
 
     @property
     def num_classes(self) -> int:
@@ -303,10 +309,10 @@ def load_data(
     source = with_digests(source)
     if group_by is not None:
         source = grouped_by_name(source, group_by)
-    notes = [*group_notes(source), *copy_notes(source)]
+    source = with_copies_told(with_groups_told(source))
     if split == HASHED:
         source = kept_together(source)
-    fractions = {"test": test_split, "validation": validation_split}
+    fractions = {"test": test_split, "validation": validation_split} if split in SPLITS else {}
     assigned = _assigned(source, fractions, seed=seed, split=split)
     change = None
     if augment.changes_images:
@@ -333,7 +339,7 @@ def load_data(
         class_names=source.class_names,
         settings=settings,
         task=task,
-        notes=(*notes, *assigned.notes),
+        understanding=understood(source, fractions).with_remarks(notes=assigned.notes),
         _skipped_up_front=skipped,
         _datasets=datasets,
         _loading=loading,

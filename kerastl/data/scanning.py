@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +95,7 @@ def without_broken_images(
                 f"Every class must have images that can be decoded, but {name!r} in the "
                 f"{part} part has none.\n{listing}"
             )
-    return SourceData({**data.parts, **kept}, data.class_names), broken
+    return replace(data, parts={**data.parts, **kept}), broken
 
 
 def _reason(path: Path) -> str | None:

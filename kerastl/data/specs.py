@@ -75,8 +75,8 @@ _SOURCES = {
         ),
         DataSource(
             "csv",
-            "csv:FILE[?path=COLUMN&label=COLUMN,...&split=COLUMN&group=COLUMN]",
-            "A table of image files and their labels; also several labels each, or numbers.",
+            "csv:FILE[?path=COLUMN&label=COLUMN&split=COLUMN&group=COLUMN&separator=TEXT]",
+            "A table of image files and their labels; several with labels=A,B,..., or numbers.",
             "kerastl.data.csv_source",
             tasks=TASKS,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,9 @@ from kerastl.blocks.block import HEAD
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
 from kerastl.data.tasks import CLASSIFICATION
+from kerastl.errors import DataWarning
 from kerastl.internals.keras_seed import forget_seed_generator
+from kerastl.internals.printable import printable
 from kerastl.model.classifier import ImageClassifier
 from kerastl.model.losses import Accuracy, loss_of
 from kerastl.optimizers import schedules
@@ -94,6 +97,7 @@ def prepare(
     backends.check_available(config.backend)
     if config.tensorboard:
         check_tensorboard()
+    _check_is_text(config.data)
     _seed(config.seed)
     echo(f"Backbone {config.backbone}")
     weights = _weights_for_plan(config) if only_plan else config.weights
@@ -104,9 +108,10 @@ def prepare(
     if backbone.frozen:
         echo(f"The module's own frozen parameters, of {', '.join(backbone.frozen)}, go by the run")
     echo(f"Data {config.data}")
-    data = data or _load(config, backbone.image_size, backbone.resizing)
-    for note in data.notes:
-        echo(note)
+    with warnings.catch_warnings():
+        # They stand in `data.understanding`, which `run` and `plan` print.
+        warnings.simplefilter("ignore", DataWarning)
+        data = data or _load(config, backbone.image_size, backbone.resizing)
     with _precision(config.precision):
         model = ImageClassifier(
             backbone,
@@ -246,6 +251,16 @@ def _seed(seed: int) -> None:
     forget_seed_generator()
     random.seed(seed)
     np.random.seed(seed)
+
+
+def _check_is_text(spec: str) -> None:
+    """Refuse a spec that `config.toml` cannot hold; names below it may be of any bytes."""
+    if printable(spec) != spec:
+        raise ValueError(
+            "`data` must be text in UTF-8, for the run's config.toml. Received: "
+            f"{printable(spec)}. "
+            "Rename the folder or file; those below it may stay."
+        )
 
 
 def _weights_for_plan(config: RunConfig) -> str:

@@ -1,0 +1,254 @@
+"""What the cells of a table say of an image: one class, several, or numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from kerastl.data.csv_table import Table
+
+_BETWEEN_LABELS = re.compile(r"[;|,]")
+_SEPARATORS = {" ": "space", "|": "|", ";": ";", ",": ",", "/": "/", "+": "plus"}
+_NAMED = {
+    "space": " ",
+    "tab": "\t",
+    "comma": ",",
+    "semicolon": ";",
+    "pipe": "|",
+    "bar": "|",
+    "plus": "+",
+    "slash": "/",
+}
+_NO_LABEL = ("", "nan", "<na>", "#n/a")
+_TRUE = ("1", "1.0", "true")
+_FALSE = ("0", "0.0", "false")
+_FEWEST_TAGGED = 2
+_MOST_COMPARED = 1000
+_ADD = "Write a label there, or remove the line."
+
+Labels = tuple[np.ndarray, tuple[str, ...]]
+"""Labels, `(images, ...)`, and the name of each class or number."""
+
+
+def one_class(table: Table, columns: Sequence[str]) -> Labels:
+    """The class of each image: what one column says, or which of several has a 1.
+
+    Args:
+        table: The table.
+        columns: The column of labels, or one of 0 and 1 for each class.
+
+    Raises:
+        ValueError: If an image has no class, or several.
+    """
+    if len(columns) > 1:
+        return _one_of_columns(table, columns)
+    (column,) = columns
+    values = _texts(table, column)
+    missing = [row for row, value in enumerate(values) if value.casefold() in _NO_LABEL]
+    table.refuse(missing, f"must have a label for every image. Received: none in {column!r}", _ADD)
+    names = tuple(sorted(set(values)))
+    if len(names) < 2:
+        raise ValueError(
+            f"{table.file} has one class only, {names[0]!r}. A classifier needs at least two."
+        )
+    number = {name: index for index, name in enumerate(names)}
+    return np.array([number[value] for value in values], np.int64), names
+
+
+def several_classes(table: Table, columns: Sequence[str], separator: str | None) -> Labels:
+    """0 or 1 for each class of each image; an empty cell says that it is of none.
+
+    Args:
+        table: The table.
+        columns: The column of labels, or one of 0 and 1 for each class.
+        separator: What stands between the labels of a cell; None: `;`, `|` or `,`.
+
+    Raises:
+        ValueError: If a label cannot be read.
+    """
+    if len(columns) > 1:
+        return _zeros_and_ones(table, columns), tuple(columns)
+    (column,) = columns
+    texts = _texts(table, column)
+    missing = [row for row, text in enumerate(texts) if text and text.casefold() in _NO_LABEL]
+    table.refuse(
+        missing,
+        f"must have labels, or nothing where there are none. Received: a gap in {column!r}",
+        "Empty the cells of images without labels.",
+    )
+    split = _BETWEEN_LABELS.split if separator is None else _splitting(separator)
+    cells = [[part.strip() for part in split(text)] for text in texts]
+    names = tuple(sorted({name for cell in cells for name in cell if name}))
+    if not names:
+        raise ValueError(f"{table.file} has no label in the column {column!r}.")
+    number = {name: index for index, name in enumerate(names)}
+    labels = np.zeros((len(cells), len(names)), np.float32)
+    for row, cell in enumerate(cells):
+        labels[row, [number[name] for name in cell if name]] = 1
+    return labels, names
+
+
+def numbers(table: Table, columns: Sequence[str]) -> Labels:
+    """The numbers of each image, float32, `(images, columns)`.
+
+    Raises:
+        ValueError: If a cell is no finite number.
+    """
+    values = np.full((len(table.rows), len(columns)), np.nan, np.float32)
+    for position, column in enumerate(columns):
+        cells = table.cells(column)
+        wrong = []
+        for row, cell in enumerate(cells):
+            try:
+                values[row, position] = float(cell)
+            except ValueError:
+                wrong.append(row)
+        if wrong:
+            received = f"{cells[wrong[0]]!r}" if cells[wrong[0]] else "nothing"
+            table.refuse(
+                wrong,
+                f"must have numbers in the column {column!r}. Received: {received}",
+                "Mend or remove the line.",
+            )
+        infinite = np.flatnonzero(~np.isfinite(values[:, position])).tolist()
+        table.refuse(
+            infinite,
+            f"must have finite numbers in the column {column!r}. Received: "
+            f"{values[infinite[0], position] if infinite else 0:g}",
+            "Mend or remove the line.",
+        )
+    return values, tuple(columns)
+
+
+def separator_of(text: str | None) -> str | None:
+    """What `separator=` says: a word such as "space", or the separator itself.
+
+    Example:
+
+    >>> separator_of("space"), separator_of("|"), separator_of(None)
+    (' ', '|', None)
+    """
+    if text == "":
+        raise ValueError(
+            "`separator` must say what stands between labels. Received: separator= with nothing "
+            f"after it. Write it, or a word: {', '.join(_NAMED)}."
+        )
+    return None if text is None else _NAMED.get(text.casefold(), text)
+
+
+def tags_warning(names: Sequence[str], *, separator: str | None) -> str | None:
+    """A sentence where many classes consist of the same words: they are several labels each.
+
+    "black bear" beside "bear" and "brown bear" is no such sign; "clear road"
+    beside "road clear water" and "road" is.
+
+    Args:
+        names: Every class.
+        separator: What stood between labels, if they were several.
+
+    Example:
+
+    >>> tags_warning(["a|b", "a", "b|c", "c", "a|c"], separator=None)[:52]
+    "3 of 5 classes consist of words of others, as 'a|b':"
+    >>> tags_warning(["bear", "black bear", "brown bear", "cat"], separator=None)
+    """
+    names = names[:_MOST_COMPARED]
+    for between, word in _SEPARATORS.items():
+        if between == separator:
+            continue
+        words = {name: frozenset(filter(None, _splitting(between)(name))) for name in names}
+        many = [name for name in names if len(words[name]) > 1]
+        used: dict[str, int] = {}
+        for each in words.values():
+            for single in each:
+                used[single] = used.get(single, 0) + 1
+        composed = [name for name in many if all(used[single] > 1 for single in words[name])]
+        if between == " ":
+            # Words of a name also come in other names: only tags consist of whole ones.
+            known = list(words.values())
+            composed = [name for name in composed if _consists_of(words[name], known)]
+        enough = max(_FEWEST_TAGGED, len(many) / 3)
+        if len(composed) >= enough and 3 * len(many) > len(names):
+            return (
+                f"{len(composed)} of {len(names)} classes consist of words of others, as "
+                f"{composed[0]!r}: are they several labels each? Then say so: task='multi-label', "
+                f"in the shell --multi-label, and csv:FILE?separator={word}."
+            )
+    return None
+
+
+def _consists_of(words: frozenset[str], known: Sequence[frozenset[str]]) -> bool:
+    """Whether other classes are all of these words, or two of them and more."""
+    others = [other for other in known if other < words]
+    again = sum(other == words for other in known) > 1  # In another order.
+    return again or any(len(other) > 1 for other in others) or frozenset().union(*others) == words
+
+
+def columns_of_zeros_and_ones(table: Table) -> list[str]:
+    """The columns that may be one class each."""
+    return [name for name in table.names if name and set(table.cells(name)) == {"0", "1"}]
+
+
+def _splitting(separator: str) -> Callable[[str], list[str]]:
+    return str.split if separator == " " else lambda text: text.split(separator)
+
+
+def _texts(table: Table, column: str) -> list[str]:
+    """The cells of a column, letters in one form.
+
+    Raises:
+        ValueError: If a cell is no UTF-8.
+    """
+    cells = [unicodedata.normalize("NFC", cell) for cell in table.cells(column)]
+    wrong = [row for row, cell in enumerate(cells) if not _is_text(cell)]
+    table.refuse(
+        wrong,
+        f"must be a table of text in UTF-8. Received: other bytes in the column {column!r}",
+        "Save it as CSV in UTF-8 again.",
+    )
+    return cells
+
+
+def _is_text(cell: str) -> bool:
+    return cell.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in cell)
+
+
+def _one_of_columns(table: Table, columns: Sequence[str]) -> Labels:
+    labels = _zeros_and_ones(table, columns)
+    counts = labels.sum(1)
+    hint = (
+        "With several labels or numbers per image, say so: task='multi-label' or 'regression', "
+        "in the shell --multi-label or --regression."
+    )
+    for wrong, what in ((counts > 1, "several"), (counts == 0, "none")):
+        table.refuse(
+            np.flatnonzero(wrong).tolist(),
+            f"must have one 1 for each image in the columns {', '.join(columns)}. Received: {what}",
+            hint,
+        )
+    empty = [name for name, count in zip(columns, labels.sum(0), strict=True) if not count]
+    if empty:
+        raise ValueError(
+            f"{table.file} must have images of every class. Received: none of "
+            f"{', '.join(map(repr, empty))}. Leave it out of the columns."
+        )
+    return labels.argmax(1).astype(np.int64), tuple(columns)
+
+
+def _zeros_and_ones(table: Table, columns: Sequence[str]) -> np.ndarray:
+    labels = np.zeros((len(table.rows), len(columns)), np.float32)
+    for position, column in enumerate(columns):
+        cells = [cell.casefold() for cell in table.cells(column)]
+        wrong = [row for row, cell in enumerate(cells) if cell not in (*_TRUE, *_FALSE)]
+        received = f"{cells[wrong[0]]!r}" if wrong and cells[wrong[0]] else "nothing"
+        table.refuse(
+            wrong,
+            f"must have 0 or 1 in the columns {', '.join(columns)}. Received: {received} in "
+            f"{column!r}",
+            "Mend it; other labels are for --multi-label in one column, or --regression.",
+        )
+        labels[:, position] = [cell in _TRUE for cell in cells]
+    return labels

@@ -1,0 +1,101 @@
+"""What a folder holds directly, and what to call it."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerastl.data.files import is_image_file
+from kerastl.data.skipping import ROUND_LINK, why_no_class
+from kerastl.internals.printable import printable
+
+_MOST_LISTED = 6
+
+
+@dataclass(frozen=True)
+class Inner:
+    """What a folder holds directly.
+
+    Attributes:
+        folders: Those that may be classes or parts, sorted.
+        has_images: Whether there are images among its files.
+    """
+
+    folders: tuple[Path, ...]
+    has_images: bool
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the folders."""
+        return {normal_name(path) for path in self.folders}
+
+
+class Peeking:
+    """Looks into folders, once into each, without a word on what is left out."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, Inner] = {}
+
+    def __call__(self, folder: Path) -> Inner:
+        if folder not in self._known:
+            self._known[folder] = _inner(folder)
+        return self._known[folder]
+
+
+def _inner(folder: Path) -> Inner:
+    folders, has_images = [], False
+    for entry in listing(folder):
+        if entry.is_dir():
+            if why_not_a_class(entry) is None:
+                folders.append(folder / entry.name)
+        elif not has_images:
+            has_images = is_image_file(Path(entry.path))
+    return Inner(tuple(sorted(folders)), has_images)
+
+
+def listing(folder: Path) -> list[os.DirEntry[str]]:
+    """Everything that a folder holds directly, by name."""
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def why_not_a_class(entry: os.DirEntry[str]) -> str | None:
+    """Why a folder is neither a class nor a part, or None.
+
+    Args:
+        entry: The folder, or a link to one.
+    """
+    if reason := why_no_class(entry.name):
+        return reason
+    if not entry.is_symlink():
+        return None
+    real, holder = os.path.realpath(entry.path), os.path.realpath(os.path.dirname(entry.path))
+    holds_itself = holder == real or holder.startswith(real.rstrip(os.sep) + os.sep)
+    return ROUND_LINK if holds_itself else None
+
+
+def normal_name(path: Path) -> str:
+    """The name of a folder, the same however the file system writes its letters."""
+    return unicodedata.normalize("NFC", printable(path.name))
+
+
+def same_name(path: Path, other: Path) -> bool:
+    """Whether two folders have one name, whatever its case."""
+    name = normal_name(path).casefold()
+    return any(
+        normal_name(known).casefold() == name
+        for known in (Path(os.path.abspath(other)), other.resolve())
+    )
+
+
+def listed(names: Sequence[str | Path]) -> str:
+    """Names in a sentence, folders with a slash; of many the first."""
+    shown = [
+        f"{printable(name.name)}/" if isinstance(name, Path) else repr(name)
+        for name in names[:_MOST_LISTED]
+    ]
+    more = f" and {len(names) - _MOST_LISTED:,} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(shown) + more
