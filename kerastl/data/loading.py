@@ -16,6 +16,7 @@ from kerastl.data.assigning import PARTS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
 from kerastl.data.copies import copy_notes, kept_together, with_digests
+from kerastl.data.depth import white_notes, white_of
 from kerastl.data.grouping import group_notes, grouped_by_name
 from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.ordering import SeededOrder
@@ -228,6 +229,7 @@ def load_data(
     sampling: str = "natural",
     split: str | Path = HASHED,
     group_by: str | None = None,
+    white: int | None = None,
 ) -> ImageData:
     """Labelled images as batches for training, validation and test.
 
@@ -270,6 +272,7 @@ def load_data(
             split.csv of a run, whose parts are taken as they were.
         group_by: A regular expression: files in whose names it finds the same
             are one group, as of one patient, and stay in one part.
+        white: Value of 16-bit grey that becomes 255; None: that of the bits in use.
 
     Returns:
         The parts, with the names of the classes.
@@ -303,7 +306,9 @@ def load_data(
     source = with_digests(source)
     if group_by is not None:
         source = grouped_by_name(source, group_by)
-    notes = [*group_notes(source), *copy_notes(source)]
+    found = white_of(source) if white is None else None
+    settings = replace(settings, white=white or found)
+    notes = [*white_notes(found), *group_notes(source), *copy_notes(source)]
     if split == HASHED:
         source = kept_together(source)
     fractions = {"test": test_split, "validation": validation_split}
