@@ -119,6 +119,7 @@ def read_images(
                 resize=classifier.resize,
                 resizing=classifier.resizing,
                 background=background,
+                white=classifier.white,
             )
             yield path, pixels
         except (OSError, ValueError) as error:

@@ -86,6 +86,11 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
     def __len__(self) -> int:
         return len(self._indices)
 
+    @property
+    def white(self) -> int | None:
+        """Value of 16-bit grey that is white; None where there is no such image."""
+        return self._settings.white
+
     def name(self, index: int) -> str:
         """Path of an image's file, or what else its source calls it."""
         return self._items.name(int(self._indices[index]))
@@ -128,6 +133,8 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
     def fingerprint(self) -> str:
         """A digest of the images, their order, their size and their labels."""
         digest = hashlib.blake2b(repr(self._settings).encode(), digest_size=16)
+        if self.white is not None:
+            digest.update(f"white {self.white}".encode())
         digest.update(self._indices.tobytes())
         digest.update(self.labels.tobytes())
         digest.update(self._items.fingerprint(self._indices).encode())

@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 
@@ -32,6 +33,9 @@ WHITE: Color = (255, 255, 255)
 # Pixels that are converted at a time, so that a large picture is not there four times over.
 _PIXELS_AT_A_TIME = 1 << 22
 
+FULL_WHITE = 65535
+"""White of 16-bit grey, where nothing else is known."""
+
 # Sides of a reduced JPEG over those wanted: what is left to scale smoothly.
 _SPARE = 1.5
 
@@ -41,7 +45,7 @@ def decoded(
 ) -> Image.Image:
     """The first picture of an image file, upright, as 8-bit RGB.
 
-    16-bit grey is scaled to 8 bit (65535 becomes 255), CMYK and palettes are
+    16-bit grey is scaled to 8 bit (65535 becomes 255, or the settings' `white`), CMYK and palettes are
     converted, transparency lies over `background`, and the EXIF orientation
     is applied.
 
@@ -75,7 +79,7 @@ def decoded(
         with in_turn(image.width * image.height):
             load_whole(image, file)
             _turn_upright(image)
-            return _as_rgb(image, background)
+            return _as_rgb(image, background, (settings and settings.white) or FULL_WHITE)
 
 
 def load_image(
@@ -85,6 +89,7 @@ def load_image(
     resize: ResizeMode = "crop",
     resizing: Resizing | None = None,
     background: Color = WHITE,
+    white: int | None = None,
 ) -> np.ndarray:
     """One image file, decoded and brought to size as `load_data` does it.
 
@@ -94,6 +99,7 @@ def load_image(
         resize: "crop", "squash" or "pad"; see `ImageSettings`.
         resizing: The weights' own evaluation resize, or None for 256 to 224.
         background: Colour under transparency and beside a padded image.
+        white: Value of 16-bit grey that becomes 255, as `model.white` has it; None: 65535.
 
     Returns:
         Pixels 0-255, `(image_size, image_size, 3)`, uint8.
@@ -104,6 +110,7 @@ def load_image(
     settings = ImageSettings.checked(
         image_size, resize=resize, resizing=resizing, background=background
     )
+    settings = replace(settings, white=white)
     try:
         with quiet_decoding():
             image = decoded(Path(path), background=settings.background, settings=settings)
@@ -141,9 +148,14 @@ def _turn_upright(image: Image.Image) -> None:
         ImageOps.exif_transpose(image, in_place=True)
 
 
-def _as_rgb(image: Image.Image, background: Color) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return _in_bands(image, lambda band: _eight_bit(band).convert("RGB"))
+def is_sixteen_bit(image: Image.Image) -> bool:
+    """Whether a picture is of 16-bit grey."""
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+
+
+def _as_rgb(image: Image.Image, background: Color, white: int) -> Image.Image:
+    if is_sixteen_bit(image):
+        return _in_bands(image, lambda band: _eight_bit(band, white).convert("RGB"))
     if image.mode in ("I", "F"):
         raise ValueError("32-bit pixels have no defined range; save the image with 8 or 16 bits")
     if image.mode == "La":
@@ -170,7 +182,12 @@ def _over(background: Color, image: Image.Image) -> Image.Image:
     return Image.alpha_composite(canvas, image.convert("RGBA")).convert("RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey values 0-65535 scaled to 0-255; Pillow's own conversion clips them instead."""
+def _eight_bit(image: Image.Image, white: int) -> Image.Image:
+    """Grey values 0 to `white` scaled to 0-255; Pillow's own conversion clips them instead."""
     values = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if values.max() > white:
+        raise ValueError(
+            f"its 16-bit values reach {values.max()}, beyond 0-{white}, the range of the images "
+            "that the model was trained on"
+        )
+    return Image.fromarray(((values * 255 + white // 2) // white).astype(np.uint8))

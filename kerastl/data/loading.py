@@ -16,6 +16,7 @@ from kerastl.data.assigning import PARTS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
 from kerastl.data.copies import kept_together, with_copies_told, with_digests
+from kerastl.data.depth import white_notes, white_of
 from kerastl.data.grouping import grouped_by_name, with_groups_told
 from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.ordering import SeededOrder
@@ -234,6 +235,7 @@ def load_data(
     sampling: str = "natural",
     split: str | Path = HASHED,
     group_by: str | None = None,
+    white: int | None = None,
 ) -> ImageData:
     """Labelled images as batches for training, validation and test.
 
@@ -276,6 +278,7 @@ def load_data(
             split.csv of a run, whose parts are taken as they were.
         group_by: A regular expression: files in whose names it finds the same
             are one group, as of one patient, and stay in one part.
+        white: Value of 16-bit grey that becomes 255; None: that of the bits in use.
 
     Returns:
         The parts, with the names of the classes.
@@ -309,7 +312,10 @@ def load_data(
     source = with_digests(source)
     if group_by is not None:
         source = grouped_by_name(source, group_by)
-    source = with_copies_told(with_groups_told(source))
+    found = white_of(source) if white is None else None
+    settings = replace(settings, white=white or found)
+    told = source.understanding.with_remarks(notes=white_notes(found))
+    source = with_copies_told(with_groups_told(replace(source, understanding=told)))
     if split == HASHED:
         source = kept_together(source)
     fractions = {"test": test_split, "validation": validation_split} if split in SPLITS else {}

@@ -23,6 +23,7 @@ def by_the_models_names(x: Any, model: Any, argument: str) -> Any:
     Raises:
         ValueError: If the data have classes that the model does not have.
     """
+    _check_white(x, model, argument)
     found = class_names_of(x)
     if found is None:
         return x
@@ -58,6 +59,22 @@ def names_to_remember(x: Any, model: Any) -> tuple[str, ...] | None:
     if found is None or list(found) != list(range(_expected(model))):
         return None
     return tuple(found.values())
+
+
+def white_of_data(x: Any) -> int | None:
+    """The value of 16-bit grey that is white in data; None where it is not known."""
+    white: int | None = getattr(getattr(x, "dataset", None), "white", None)
+    return white
+
+
+def _check_white(x: Any, model: Any, argument: str) -> None:
+    """Refuse 16-bit images that were read with another range than the model's."""
+    white = white_of_data(x)
+    if white is not None and model.white is not None and white != model.white:
+        raise ValueError(
+            f"`{argument}` must have 16-bit images read as the model's were, with {model.white} "
+            f"as white. Received: white={white}. Load them with white={model.white}."
+        )
 
 
 def _expected(model: Any) -> int:

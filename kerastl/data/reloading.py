@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -28,6 +29,7 @@ def at_size(data: ImageData, image_size: int, resizing: Resizing | None = None) 
     settings = ImageSettings.checked(
         image_size, resize=old.resize, resizing=resizing, background=old.background
     )
+    settings = replace(settings, white=old.white)
     datasets: dict[str, ImageDataset] = {
         part: data.dataset(part).resized(settings) for part in PARTS if data.sizes[part]
     }

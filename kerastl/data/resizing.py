@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -43,12 +43,14 @@ class ImageSettings:
         resizing: The weights' own evaluation resize.
         background: Red, green and blue, 0-255, under transparency and beside
             a padded image.
+        white: Value of 16-bit grey that becomes 255; None: 65535.
     """
 
     image_size: int
     resize: ResizeMode = "crop"
     resizing: Resizing = DEFAULT_RESIZING
     background: tuple[int, int, int] = (255, 255, 255)
+    white: int | None = field(default=None, repr=False)
 
     @classmethod
     def checked(

@@ -29,6 +29,8 @@ def description_of(model: Any) -> dict[str, Any]:
         "output": f"{OUTPUT}: float32 (batch, {count})"
         + (", of the second of two classes" if count == 1 else ", in the order of class_names"),
     }
+    if model.white is not None:
+        about["white"] = model.white
     if model.class_names:
         about["class_names"] = list(model.class_names)
     return about
@@ -56,7 +58,7 @@ def from_texts(texts: Mapping[str, str]) -> dict[str, Any]:
     >>> from_texts({"resize": "crop", "class_names": '["1", "2"]', "image_size": "64"})
     {'resize': 'crop', 'class_names': ['1', '2'], 'image_size': 64}
     """
-    are_json = ("class_names", "image_size", "resizing")
+    are_json = ("class_names", "image_size", "resizing", "white")
     return {key: json.loads(text) if key in are_json else text for key, text in texts.items()}
 
 

@@ -64,6 +64,8 @@ class ImageClassifier(CachedModel):
         resizing: The weights' evaluation resize, kept for whoever reads image
             files. None: the weights' own.
         resize: "crop", "squash" or "pad": how files are brought to size.
+        white: Value of 16-bit grey that is white in image files, kept for whoever
+            reads them; None: that of the data which `fit` is first given.
         class_names: Names of the classes, kept in the saved file.
         task: "classification": one class per image, softmax; "multi-label":
             any number of classes, a sigmoid each; "regression": `num_classes`
@@ -102,6 +104,7 @@ class ImageClassifier(CachedModel):
         preprocessing: Preprocessing | None = None,
         resizing: Resizing | None = None,
         resize: str = "crop",
+        white: int | None = None,
         class_names: Sequence[str] | None = None,
         task: str = CLASSIFICATION,
         batch_norm: str | Mapping[str, str] = norms.TRAIN,
@@ -136,6 +139,7 @@ class ImageClassifier(CachedModel):
         self.image_size = built.image_size
         self.resizing = resizing or built.resizing
         self.resize = resize
+        self.white = white
         self.class_names = class_names
         self.preprocessing = preprocessing
         self.pooling = pooling

@@ -104,6 +104,7 @@ def config_of(model: Any) -> dict[str, Any]:
         "preprocessing": asdict(model.preprocessing),
         "resizing": asdict(model.resizing),
         "resize": model.resize,
+        "white": model.white,
         "class_names": list(model.class_names) if model.class_names else None,
         "frozen": [block.name for block in model.blocks if not block.trainable],
         "batch_norm": batch_norm.given_modes(model),

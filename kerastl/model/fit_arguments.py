@@ -21,6 +21,7 @@ from kerastl.data.named_labels import (
     model_names,
     names_to_remember,
     validation_by_names,
+    white_of_data,
 )
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.tasks import CLASSIFICATION, task_of
@@ -108,6 +109,8 @@ def checked_arguments(
     if y is not None:
         check_labels(y, model._allowed_labels, model.num_classes)
     remembered = names_to_remember(x, model)
+    if model.white is None:
+        model.white = white_of_data(x)
     x = by_the_models_names(x, model, "x")
     if model.class_names is None:
         model.names_of_training = remembered

@@ -120,6 +120,7 @@ def prepare(
             dropout=config.dropout,
             hidden_units=config.hidden_units,
             resize=config.resize,
+            white=data.settings.white,
             class_names=data.class_names,
             task=config.task,
         )
@@ -237,7 +238,14 @@ def load_images(config: RunConfig, model: Any, *, split: Path | None = None) -> 
         cutmix=None,
         sampling="natural",
     )
-    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize, split=split)
+    return _load(
+        as_they_are,
+        model.image_size,
+        model.resizing,
+        resize=model.resize,
+        split=split,
+        white=model.white,
+    )
 
 
 def _seed(seed: int) -> None:
@@ -278,6 +286,7 @@ def _load(
     *,
     resize: str | None = None,
     split: Path | None = None,
+    white: int | None = None,
 ) -> Any:
     return load_data(
         config.data,
@@ -296,6 +305,7 @@ def _load(
         augment=Augmentation(config.augment, config.flip, config.mixup, config.cutmix),
         sampling=config.sampling,
         split=split or config.split,
+        white=white,
         group_by=config.group_by,
     )
 
