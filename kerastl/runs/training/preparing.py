@@ -18,6 +18,7 @@ from kerastl.blocks.block import HEAD
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
 from kerastl.data.tasks import CLASSIFICATION
+from kerastl.data.understanding import described
 from kerastl.errors import DataWarning
 from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.internals.printable import printable
@@ -105,10 +106,10 @@ def prepare(
     with _precision(config.precision):
         backbone = registry.build(config.backbone, weights=weights, image_size=size)
     echo(f"Data {config.data}")
-    with warnings.catch_warnings():
-        # They stand in `data.understanding`, which `run` and `plan` print.
-        warnings.simplefilter("ignore", DataWarning)
-        data = data or _load(config, backbone.image_size, backbone.resizing)
+    if data is None:
+        data = _load_quietly(config, backbone.image_size, backbone.resizing)
+        for what, line in () if only_plan else described(data):  # The plan has them itself.
+            echo(f"{what.capitalize()} {line}")
     if config.calibrate and data.validation is None:
         raise ValueError(
             "`calibrate` must have validation images. Received: validation_split=0 and data "
@@ -256,6 +257,12 @@ def _weights_for_plan(config: RunConfig) -> str:
     if is_published and not registry.describe(config.backbone).weights_on_disk:
         return "none"
     return config.weights
+
+
+def _load_quietly(config: RunConfig, image_size: int, resizing: Resizing) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # They are among the lines that are shown.
+        return _load(config, image_size, resizing)
 
 
 def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | None = None) -> Any:
