@@ -49,8 +49,8 @@ def test_a_folder_says_its_parts_and_what_is_left_out(pets):
     assert said(f"folder:{pets}", validation_split=0.25) == {
         "images": "train 6 (from Training/), validation 2 (drawn, 25 %), test 4 (from Testing/)",
         "classes": "2, images of train/validation/test: 'cat' 3/1/2, 'dog' 3/1/2",
-        "left out": "of a file server, an archive or a photo program: 1 (Testing/@eaDir/); "
-        "file that is no image: 1 (Training/cat/notes.txt)",
+        "left out": "file or folder of a file server, an archive or a photo program: 1 "
+        "(Testing/@eaDir/); file that is no image: 1 (Training/cat/notes.txt)",
     }
 
 

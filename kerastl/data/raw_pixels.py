@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -14,9 +15,10 @@ _SHORTEST_BLANK = 128
 
 # Bytes from the ends of a row within which a blank is one of the picture's own.
 _MARGIN = 6
-# What counts as not black: so many bytes above zero, and so bright in the mean.
-_LIT = 0.9
-_BRIGHT = 6
+# What counts as not black: so many bytes, as a share, whose colour is not that of 0, and so far
+# from it in the mean, in steps of 255.
+_LIT = 0.75
+_BRIGHT = 10
 
 _BITS = {
     "1": 1,
@@ -69,7 +71,9 @@ def check_raw_pixels(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
 
     A black area of a picture ends with rows or has a shape; where bytes were
     blanked, the zeros begin or end within a row whose neighbours are not
-    black. Zeros that begin and end with rows are let pass.
+    black. Zeros that begin and end with rows are let pass; a black shape as
+    wide as the picture, whose hard edge falls by one row from side to side,
+    is taken for a blank.
 
     Args:
         image: Opened from `file`, all tiles "raw", and not loaded.
@@ -82,9 +86,10 @@ def check_raw_pixels(image: ImageFile.ImageFile, file: IO[bytes]) -> None:
         values = _bytes_of(file, offset, rows * stride)
         shortest = max(_SHORTEST_BLANK, len(values) // _BLANK_SHARE, 2 * stride)
         found = zero_run(values, shortest=shortest)
-        if found and (
-            _torn_at_start(values, found[0], stride) or _torn_at_stop(values, *found, stride)
-        ):
+        if found is None or found[0] == 0:  # who blanks the start blanks the header
+            continue
+        edges = _Edges(values, stride, _distances(image))
+        if edges.torn_at_start(found[0]) or edges.torn_at_stop(found[1]):
             raise OSError("the data of the picture are damaged: a long stretch of them is zeros")
 
 
@@ -125,31 +130,56 @@ def _bytes_of(file: IO[bytes], offset: int, size: int) -> np.ndarray:
     return np.memmap(file, np.uint8, mode="r")[offset : offset + size]
 
 
-def _torn_at_start(values: np.ndarray, start: int, stride: int) -> bool:
-    row, column = divmod(start, stride)
-    top = row * stride
-    return (
-        row > 0
-        and _is_inside(column, stride)
-        and _is_lit(values[top : top + column])
-        and _is_lit(values[start - stride : top])
-    )
+def _distances(image: ImageFile.ImageFile) -> np.ndarray:
+    """How far the colour of each value of a byte is from that of 0, in steps of 255."""
+    palette = image.getpalette() if image.mode == "P" else None
+    if palette is None:
+        return np.arange(256)
+    colors = np.zeros((256, 3), np.int64)
+    known = np.array(palette).reshape(-1, 3)[:256]
+    colors[: len(known)] = known
+    return np.abs(colors - colors[0]).max(axis=-1)
 
 
-def _torn_at_stop(values: np.ndarray, start: int, stop: int, stride: int) -> bool:
-    row, column = divmod(stop, stride)
-    next_row = (row + 1) * stride
-    return (
-        next_row + column <= len(values)
-        and _is_inside(column, stride)
-        and _is_lit(values[stop:next_row])
-        and _is_lit(values[next_row : next_row + column])
-    )
+@dataclass(frozen=True)
+class _Edges:
+    """Rows of pixels.
 
+    Attributes:
+        values: Their bytes, one row after the other.
+        stride: Bytes of a row.
+        distances: Of each value from 0.
+    """
 
-def _is_inside(column: int, stride: int) -> bool:
-    return _MARGIN <= column <= stride - _MARGIN
+    values: np.ndarray
+    stride: int
+    distances: np.ndarray
 
+    def torn_at_start(self, start: int) -> bool:
+        """Whether zeros begin within a row, the one above which goes on."""
+        row, column = divmod(start, self.stride)
+        top = row * self.stride
+        return (
+            row > 0
+            and self._is_inside(column)
+            and self._is_lit(top, start)
+            and self._is_lit(start - self.stride, top)
+        )
 
-def _is_lit(values: np.ndarray) -> bool:
-    return bool(np.count_nonzero(values) > _LIT * len(values) and values.mean() >= _BRIGHT)
+    def torn_at_stop(self, stop: int) -> bool:
+        """Whether zeros end within a row, and the one below is whole."""
+        row, column = divmod(stop, self.stride)
+        below = (row + 1) * self.stride
+        return (
+            below + column <= len(self.values)
+            and self._is_inside(column)
+            and self._is_lit(stop, below)
+            and self._is_lit(below, below + column)
+        )
+
+    def _is_inside(self, column: int) -> bool:
+        return _MARGIN <= column <= self.stride - _MARGIN
+
+    def _is_lit(self, start: int, stop: int) -> bool:
+        far = self.distances[self.values[start:stop]]
+        return bool(np.count_nonzero(far) > _LIT * len(far) and far.mean() >= _BRIGHT)

@@ -13,7 +13,7 @@ from kerastl.data.formats import (
 )
 
 HIDDEN = "hidden"
-OF_PROGRAMS = "of a file server, an archive or a photo program"
+OF_PROGRAMS = "file or folder of a file server, an archive or a photo program"
 THUMBNAILS = "folder of thumbnails"
 MASKS = "folder of masks or notes beside images/"
 NAMED_AS_IMAGE = "folder named as an image"
@@ -62,7 +62,7 @@ def why_no_folder(name: str) -> str | None:
     Example:
 
     >>> why_no_folder("@eaDir"), why_no_folder(".ipynb_checkpoints"), why_no_folder("cat")
-    ('of a file server, an archive or a photo program', 'hidden', None)
+    ('file or folder of a file server, an archive or a photo program', 'hidden', None)
     """
     small = name.casefold()
     if name.startswith("."):

@@ -19,6 +19,7 @@ from kerastl.blocks.block import HEAD
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
 from kerastl.data.tasks import CLASSIFICATION
+from kerastl.data.understanding import described
 from kerastl.errors import DataWarning
 from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.internals.printable import printable
@@ -108,10 +109,10 @@ def prepare(
     if backbone.frozen:
         echo(f"The module's own frozen parameters, of {', '.join(backbone.frozen)}, go by the run")
     echo(f"Data {config.data}")
-    with warnings.catch_warnings():
-        # They stand in `data.understanding`, which `run` and `plan` print.
-        warnings.simplefilter("ignore", DataWarning)
-        data = data or _load(config, backbone.image_size, backbone.resizing)
+    if data is None:
+        data = _load_quietly(config, backbone.image_size, backbone.resizing)
+        for what, line in () if only_plan else described(data):  # The plan has them itself.
+            echo(f"{what.capitalize()} {line}")
     with _precision(config.precision):
         model = ImageClassifier(
             backbone,
@@ -277,6 +278,12 @@ def _weights_for_plan(config: RunConfig) -> str:
     if is_published and not registry.describe(config.backbone).weights_on_disk:
         return "none"
     return config.weights
+
+
+def _load_quietly(config: RunConfig, image_size: int, resizing: Resizing) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # They are among the lines that are shown.
+        return _load(config, image_size, resizing)
 
 
 def _load(

@@ -14,7 +14,6 @@ import numpy as np
 
 from kerastl.blocks.block import HEAD
 from kerastl.data.tasks import CLASSIFICATION
-from kerastl.data.understanding import described
 from kerastl.errors import TrainingDivergedError, reason_of
 from kerastl.evaluation import run_record as results
 from kerastl.evaluation import scoring
@@ -145,8 +144,6 @@ def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | Non
 def _settled(config: RunConfig, echo: Echo) -> tuple[PreparedRun, HeadResult | None]:
     """The run with its strategy settled, and its head where that took a solved one."""
     prepared = prepare(config, echo=echo)
-    for what, line in described(prepared.data):
-        echo(f"{what.capitalize()} {line}")
     echo(f"Head {HEAD_IS[prepared.solver.name]} {prepared.solver.why}")
     if config.folds:
         for line in notes(prepared.data, config.folds):
