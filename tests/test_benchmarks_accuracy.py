@@ -9,7 +9,7 @@ from benchmarks.accuracy import fine_tuning
 from benchmarks.accuracy.fine_tuning import recipes
 from benchmarks.accuracy.image_sets import ImageSet, MissingImageSetError, draw, load, tiles
 from benchmarks.accuracy.lines import Lines
-from benchmarks.accuracy.solved_head import feature_scale
+from benchmarks.accuracy.solved_head import solve
 from benchmarks.accuracy.tables import check_goal, table
 from benchmarks.accuracy.tasks import write_folder
 
@@ -90,10 +90,13 @@ def test_rows_of_a_cut_run_are_found_again(tmp_path) -> None:
     assert len(file.read_text().splitlines()) == 2
 
 
-def test_features_that_never_change_are_not_divided_by_zero() -> None:
-    features = np.array([[0.0, 1.0], [0.0, 3.0]])
-    assert feature_scale(features)[0] > 0.1
-    np.testing.assert_array_equal(feature_scale(np.ones((4, 2))), [1.0, 1.0])
+def test_a_solved_head_is_the_products_own() -> None:
+    features = np.random.default_rng(0).normal(size=(60, 8))
+    labels = (features[:, 0] > 0).astype(int)
+    head = solve(features, labels)
+    assert head.accuracy > 0.9
+    assert head.image_losses.mean() == pytest.approx(head.log_loss)
+    assert ((features @ head.kernel + head.bias).argmax(1) == labels).mean() > 0.9
 
 
 def test_recipes_are_every_combination() -> None:

@@ -80,9 +80,10 @@ def test_every_part_of_a_run_has_wilsons_interval_and_its_number_of_images(finis
         assert count == f"{images:,}"
 
 
-def test_a_run_folder_holds_the_four_files(finished):
+def test_a_run_folder_holds_its_files(finished):
     folder, _ = finished
-    expected = {*results.RUN_FILES, *results.REPORT_FILES} - {results.CHECKPOINT_FILE}
+    expected = {*results.RUN_FILES, results.SPLIT_FILE, *results.REPORT_FILES}
+    expected -= {results.CHECKPOINT_FILE}
     assert {path.name for path in folder.iterdir()} == expected
     measured = results.load_metrics(folder)
     assert set(measured.test) == {"accuracy", "loss"}

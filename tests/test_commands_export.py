@@ -38,7 +38,7 @@ def run(tmp_path_factory):
     )
     model.save(folder / "model.keras")
     (folder / "config.toml").write_text(
-        config_file.to_toml(RunConfig(data="digits", image_size=SIZE))
+        config_file.to_toml(RunConfig(data="digits", image_size=SIZE), folder)
     )
     return folder
 
@@ -76,7 +76,7 @@ def test_export_goes_on_without_the_images_of_the_run(run, pictures, tmp_path):
     gone = RunConfig(data=f"folder:{tmp_path / 'gone'}", image_size=SIZE)
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "config.toml").write_text(config_file.to_toml(gone))
+    (folder / "config.toml").write_text(config_file.to_toml(gone, folder))
     (folder / "model.keras").write_bytes((run / "model.keras").read_bytes())
     result = kerastl("export", folder, "--format", "torch")
     assert result.exit_code == 0, result.output

@@ -34,7 +34,7 @@ def run_folder(folder, saved, **options):
     """What a run leaves, as far as `evaluate` reads it."""
     folder.mkdir()
     saved.save(folder / results.MODEL_FILE)
-    text = config_file.to_toml(RunConfig(**{"workers": 0, **options}))
+    text = config_file.to_toml(RunConfig(**{"workers": 0, **options}), folder)
     (folder / results.CONFIG_FILE).write_text(text)
     return folder
 

@@ -105,6 +105,16 @@ def test_a_wrong_list_of_backends_is_refused(tmp_path, backends, sentence):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("command", ["compare", "find-rate"])
+def test_folds_are_no_option_of_one_short_training(tmp_path, command):
+    arguments = [command, "--folds", "3"]
+    if command == "compare":
+        arguments += ["--backends", "torch,jax", "--output", str(tmp_path)]
+    found = CliRunner().invoke(main, arguments)
+    assert found.exit_code != 0
+    assert "folds" in found.output.splitlines()[-1]
+
+
 def test_a_backend_that_is_not_installed_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "kerastl.runs.backends.find_spec", lambda name: None if name == "jax" else name

@@ -1,6 +1,7 @@
 """The options of a run, and the TOML file that repeats it."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -33,12 +34,12 @@ def written(tmp_path, text: str):
     ],
 )
 def test_what_is_written_is_read_back(tmp_path, config):
-    values = config_file.read(written(tmp_path, config_file.to_toml(config)))
+    values = config_file.read(written(tmp_path, config_file.to_toml(config, tmp_path)))
     assert RunConfig(**values) == config
 
 
 def test_every_option_that_is_set_has_a_line():
-    text = config_file.to_toml(RunConfig())
+    text = config_file.to_toml(RunConfig(), Path())
     for option in dataclasses.fields(RunConfig):
         value = getattr(RunConfig(), option.name)
         is_set = value is not None and not (option.metadata["only_in_file"] and not value)
@@ -63,7 +64,7 @@ def test_every_option_has_a_help_text():
         ('block_rate = {head = "x"}', "`block_rate` must be a table of numbers"),
         ("epochs = 0", "`epochs` must be 1 or more"),
         ('strategy = "ful"', "Did you mean 'full'"),
-        ("config_version = 3", "from a newer kerastl"),
+        ("config_version = 4", "from a newer kerastl"),
         ("epochs =", "must be a TOML file"),
     ],
 )
@@ -146,3 +147,51 @@ def test_an_unknown_background_is_refused():
 )
 def test_the_file_of_an_older_run_says_its_task_in_two_options(tmp_path, text, task):
     assert RunConfig(**config_file.read(written(tmp_path, text))).task == task
+
+
+@pytest.mark.parametrize(
+    ("spec", "line"),
+    [
+        ("folder:{}/photos", 'data = "folder:../photos"'),
+        ("csv:{}/photos/a.csv?label=kind", 'data = "csv:../photos/a.csv?label=kind"'),
+        ("digits", 'data = "digits"'),
+        ("tfds:mnist", 'data = "tfds:mnist"'),
+    ],
+)
+def test_the_data_are_kept_relative_to_the_file_and_found_from_there(tmp_path, spec, line):
+    spec = spec.format(tmp_path)
+    (tmp_path / "run").mkdir()
+    text = config_file.to_toml(RunConfig(data=spec), tmp_path / "run")
+    assert line in text.splitlines()
+    (tmp_path / "run" / "config.toml").write_text(text)
+    assert config_file.read(tmp_path / "run" / "config.toml")["data"] == spec
+
+
+def test_data_of_a_file_by_hand_are_beside_it_or_where_the_command_is_given(tmp_path, monkeypatch):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "photos").mkdir()
+    path = tmp_path / "files" / "mine.toml"
+    path.write_text('data = "folder:photos"')
+    monkeypatch.chdir(tmp_path)
+    assert config_file.read(path)["data"] == "folder:photos"
+    (tmp_path / "files" / "photos").mkdir()
+    assert config_file.read(path)["data"] == f"folder:{tmp_path / 'files' / 'photos'}"
+
+
+def test_data_of_an_older_run_are_where_the_command_is_given(tmp_path):
+    path = tmp_path / "config.toml"
+    path.write_text('config_version = 2\ndata = "folder:photos"')
+    assert config_file.read(path)["data"] == "folder:photos"
+
+
+def test_weights_of_a_file_are_found_from_another_folder(tmp_path, monkeypatch):
+    (tmp_path / "net.pth").touch()
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    text = config_file.to_toml(RunConfig(weights="net.pth"), Path("run"))
+    assert 'weights = "../net.pth"' in text.splitlines()
+    (tmp_path / "run" / "config.toml").write_text(text)
+    monkeypatch.chdir("/")
+    assert config_file.read(tmp_path / "run" / "config.toml")["weights"] == str(
+        tmp_path / "net.pth"
+    )

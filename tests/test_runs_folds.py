@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_runs import Killed, at_epoch, interrupt, killed_at, quiet
 
 import kerastl
@@ -60,7 +61,13 @@ def test_every_image_but_the_test_is_judged_once_and_trained_on_in_the_end(train
     assert low <= right <= high
     for fold in (1, 2):
         left = {path.name for path in (folder / "folds" / str(fold)).iterdir()}
-        assert left == {"config.toml", "history.csv", "metrics.json", "predictions.npz"}
+        assert left == {
+            "config.toml",
+            "history.csv",
+            "metrics.json",
+            "predictions.npz",
+            "split.csv",
+        }
     assert not (folder / results.CHECKPOINT_FILE).exists()
     assert kerastl.load_model(folder / results.MODEL_FILE, safe_mode=False).class_names == (
         "dark",
@@ -173,7 +180,8 @@ def test_images_that_have_changed_since_are_refused(trained, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         at_epoch(patch, 1, interrupt)
         training.run(trained, echo=quiet)
-    (tmp_path / "pictures" / "dark" / "0.png").touch()
+    for file in (tmp_path / "pictures" / "dark").iterdir():
+        Image.fromarray(np.full((16, 16, 3), 99, "uint8")).save(file)
     resumed, checkpoint = training.to_resume(tmp_path / "run")
     with pytest.raises(ValueError, match="`data` must be what it was when the run began"):
         training.run(resumed, echo=quiet, resume=checkpoint)

@@ -89,7 +89,7 @@ def test_phases_come_out_the_same_again_from_the_file_they_are_written_to(tmp_pa
     found = phases(strategy="gradual", epochs=6, optimizer="sgd", layerwise_decay=0.5)
     config = RunConfig(strategy="gradual", phase=as_options(found))
     path = tmp_path / "config.toml"
-    path.write_text(config_file.to_toml(config))
+    path.write_text(config_file.to_toml(config, path.parent))
     again = phases(**config_file.read(path))
     for one, other in zip(again, found, strict=True):
         assert dataclasses.replace(one.strategy, reason="", name="") == dataclasses.replace(

@@ -336,7 +336,7 @@ def test_every_text_stands_out_from_what_is_behind_it_in_light_and_dark(usual):
 @pytest.fixture
 def run_folder(tmp_path):
     config = RunConfig(output=str(tmp_path))
-    (tmp_path / results.CONFIG_FILE).write_text(config_file.to_toml(config))
+    (tmp_path / results.CONFIG_FILE).write_text(config_file.to_toml(config, tmp_path))
     results.save_history(tmp_path, HISTORY)
     return tmp_path
 

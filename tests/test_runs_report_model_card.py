@@ -94,15 +94,6 @@ def test_a_name_with_special_characters_is_read_back(name):
     assert "<b>" not in body.replace("`", "")
 
 
-def test_the_folders_of_this_machine_are_not_published():
-    text = model_card.card(
-        contents(data="folder:/home/me/secret/flowers", weights="/home/me/net.pth")
-    )
-    assert "/home" not in text
-    assert "folder:flowers" in text
-    assert "net.pth" in text
-
-
 def test_many_classes_are_cut():
     labels = np.array([0, 1])
     names = [f"class {number}" for number in range(150)]

@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import kerastl
 from kerastl.runs import config_file, solver
 from kerastl.runs.config import RunConfig
 from kerastl.runs.solver import solver_of, with_lengths
@@ -74,8 +76,30 @@ def test_a_config_file_of_a_run_that_trained_every_head_repeats_it(tmp_path):
 def test_a_settled_config_file_gives_the_same_options(tmp_path):
     config = replace(RunConfig(), solver="solve", strategy="full", keep_start=True, batch_size=16)
     path = tmp_path / "config.toml"
-    path.write_text(config_file.to_toml(config))
+    path.write_text(config_file.to_toml(config, path.parent))
     assert RunConfig(**config_file.read(path)) == config
+
+
+@pytest.mark.parametrize("options", [{"group": True}, {"sampling": "balanced"}, {}])
+def test_blocks_are_judged_on_groups_and_images_that_none_was_solved_with(tmp_path, options):
+    names = [f"{number}.png" for number in range(24)]
+    for number, name in enumerate(names):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / name)
+    rows = [f"{name},{'b' if n > 17 else 'a'},{n // 3}" for n, name in enumerate(names)]
+    (tmp_path / "table.csv").write_text("\n".join(["image,label,patient", *rows]))
+    spec = f"csv:{tmp_path / 'table.csv'}{'?group=patient' if options.pop('group', 0) else ''}"
+    data = kerastl.load_data(spec, image_size=8, validation_split=0, test_split=0, **options)
+    data.set_epoch(0)
+    came = np.concatenate([np.asarray(images)[:, 0, 0, 0] for images, _ in data.train]).astype(int)
+    groups = evidence._groups_of_first(data, 20)
+    if "group" in spec:
+        assert groups.tolist() == [str(number // 3) for number in came[:20]]
+    elif options:
+        by_group = {group: set(came[:20][groups == group]) for group in np.unique(groups)}
+        assert all(len(numbers) == 1 for numbers in by_group.values())
+        assert len(by_group) == len(set(came[:20])) < 20
+    else:
+        assert groups is None
 
 
 def losses(middle, last, noise=0.1):

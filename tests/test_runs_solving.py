@@ -94,14 +94,26 @@ def test_without_a_test_part_the_report_is_of_the_images_out_of_fold(config):
     assert measured.num_images("out_of_fold") == 80
 
 
-def test_a_solved_run_is_calibrated_out_of_fold(config):
-    config = replace(config, strategy="feature-extraction", calibrate=True)
+@pytest.mark.parametrize("validation_split", [0.2, 0.0])
+def test_a_solved_run_is_calibrated_out_of_fold(config, validation_split):
+    config = replace(
+        config,
+        strategy="feature-extraction",
+        calibrate=True,
+        validation_split=validation_split,
+    )
     lines, _ = lines_of(config)
     assert any("calibration error out of fold" in line for line in lines)
     assert (
         kerastl.load_model(Path(config.output) / results.MODEL_FILE).get_layer("head").temperature
         != 1.0
     )
+
+
+def test_what_is_trained_is_calibrated_on_validation_images_alone(config):
+    config = replace(config, strategy="partial", calibrate=True, validation_split=0.0)
+    with pytest.raises(ValueError, match="`calibrate` must have validation images"):
+        lines_of(config)
 
 
 def test_partial_starts_from_the_head_solved_on_the_training_part(config):

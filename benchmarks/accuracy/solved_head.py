@@ -1,4 +1,4 @@
-"""A head solved instead of trained: logistic regression on the frozen backbone's features."""
+"""A head solved instead of trained, as kerastl solves it, from features at hand."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from kerastl.blocks.block import HEAD
-
-PENALTIES = np.logspace(-5, 2, 15)
-"""Values of scikit-learn's `C` that cross-validation chooses from."""
-_FOLDS = 5
-_COMMON_SHARE = 0.3
+from kerastl.solving import heads
+from kerastl.solving.folds import fold_numbers
+from kerastl.solving.logistic import SOFTMAX
+from kerastl.solving.rows import Rows
 
 
 @dataclass(frozen=True)
@@ -22,7 +21,7 @@ class SolvedHead:
     Attributes:
         kernel: `(features, classes)`.
         bias: `(classes,)`.
-        strength: The chosen `C`, inverse of the L2 penalty.
+        penalty: The chosen factor of the squared coefficients, 1 / C in scikit-learn's terms.
         log_loss: Mean log-loss of images that a fold had not seen.
         accuracy: Their accuracy.
         image_losses: Log-loss of each image, by the fold that had not seen it.
@@ -30,7 +29,7 @@ class SolvedHead:
 
     kernel: np.ndarray
     bias: np.ndarray
-    strength: float
+    penalty: float
     log_loss: float
     accuracy: float
     image_losses: np.ndarray
@@ -47,55 +46,24 @@ def features_of(model: Any, images: np.ndarray, *, batch_size: int = 64) -> np.n
     return np.concatenate(parts).astype(np.float64)
 
 
-def feature_scale(features: np.ndarray) -> np.ndarray:
-    """What each centred feature is divided by: its standard deviation, and a share of all.
-
-    A feature that hardly changes in a few training images would get a kernel a thousand
-    times that of others by its own standard deviation alone, and ruin every image in
-    which it does change.
-    """
-    spread = features.std(0)
-    typical = float(np.sqrt(np.mean(spread**2)))
-    return spread + _COMMON_SHARE * typical if typical else np.ones_like(spread)
-
-
 def solve(features: np.ndarray, labels: np.ndarray) -> SolvedHead:
     """Multinomial logistic regression; five folds choose the L2 penalty by log-loss.
 
     Args:
         features: `(images, features)`.
-        labels: Class of each, all classes present.
+        labels: Class of each, from 0, all classes present.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold
-
-    mean, scale = features.mean(0), feature_scale(features)
-    standard = (features - mean) / scale
-    # An L2 penalty is the same in any orthonormal basis: the one of the images is smaller.
-    _, _, basis = np.linalg.svd(standard, full_matrices=False)
-    reduced = standard @ basis.T
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0)
-    losses = np.zeros((len(PENALTIES), len(labels)))
-    hits = np.zeros_like(losses)
-    numbers = np.unique(labels, return_inverse=True)[1]
-    for train, held_out in folds.split(reduced, labels):
-        model = LogisticRegression(max_iter=300, tol=1e-4, warm_start=True)
-        for row, strength in enumerate(PENALTIES):
-            model.set_params(C=strength).fit(reduced[train], labels[train])
-            predicted = model.predict_proba(reduced[held_out])
-            own = predicted[np.arange(len(held_out)), numbers[held_out]]
-            losses[row, held_out] = -np.log(np.maximum(own, np.finfo(float).tiny))
-            hits[row, held_out] = predicted.argmax(1) == numbers[held_out]
-    best = int(losses.mean(1).argmin())
-    model = LogisticRegression(C=PENALTIES[best], max_iter=1000).fit(reduced, labels)
-    kernel = (model.coef_ @ basis).T / scale[:, None]
+    rows = Rows([features], labels, np.ones(len(labels)), int(labels.max()) + 1)
+    found = heads.solve(rows, SOFTMAX, fold_numbers(labels, len(labels)))
+    targets = rows.target_rows(slice(0, len(labels)))
+    losses = heads.row_losses(SOFTMAX, found.held_out, targets)[:, 0]
     return SolvedHead(
-        kernel,
-        model.intercept_ - mean @ kernel,
-        float(PENALTIES[best]),
-        float(losses.mean(1)[best]),
-        float(hits.mean(1)[best]),
-        losses[best],
+        found.kernel,
+        found.bias,
+        float(found.penalty[0]),
+        float(losses.mean()),
+        float((found.held_out.argmax(1) == labels).mean()),
+        losses,
     )
 
 

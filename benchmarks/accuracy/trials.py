@@ -76,7 +76,7 @@ class Trials:
             "solved_accuracy": solved,
             "fold_accuracy": whole.accuracy,
             "fold_log_loss": whole.log_loss,
-            "C": whole.strength,
+            "penalty": whole.penalty,
             "classes": len(sample.class_names),
             "evidence": asdict(self._evidence_of(images, labels, whole)),
         }

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.model_data import data_config
+from kerastl.commands.model_data import data_config, split_notes, split_of
 from kerastl.commands.options import (
     backend_of,
     backend_option,
@@ -70,22 +70,25 @@ def evaluate(
     if other is not None and other_file is not None:
         print_comparison((model, other), (file, other_file), config, safe_mode=safe_mode)
     else:
-        _evaluate(file, config, safe_mode, report_in=model if report else None)
+        _evaluate(model, config, safe_mode, report_in=model if report else None)
 
 
-def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
+def _evaluate(model: Path, config: RunConfig, safe_mode: bool, *, report_in: Path | None) -> None:
     from kerastl.evaluation import intervals, scoring
     from kerastl.evaluation.resampling import num_images
     from kerastl.evaluation.scores import Evaluation
     from kerastl.model.files import load_model
     from kerastl.runs import training
 
-    classifier = load_model(file, safe_mode=safe_mode)
+    classifier = load_model(model_file(model), safe_mode=safe_mode)
     if report_in is not None and classifier.task != CLASSIFICATION:
         raise click.UsageError("--report is for a model of one class per image.")
-    images = training.load_images(config, classifier)
+    split = split_of(model, config)
+    images = training.load_images(config, classifier, split=split)
     scoring.check_class_names(classifier.class_names, images.class_names)
-    which, batches = _part(images)
+    for note in split_notes(model, config, images):
+        click.echo(note, err=True)
+    which, batches = _part(images, trained_on=split is not None)
     scores = scoring.evaluate(classifier, batches, images.class_names)
     count = num_images(scores)
     click.echo(f"{config.data}, {which}: {count:,} images")
@@ -110,8 +113,9 @@ def _evaluate(file: Path, config: RunConfig, safe_mode: bool, *, report_in: Path
         click.echo(f"Saved {report_in / REPORT_FILE}")
 
 
-def _part(images: Any) -> tuple[str, Any]:
+def _part(images: Any, *, trained_on: bool) -> tuple[str, Any]:
     if images.test is not None:
         return "test part", images.test
     parts = [part for part in (images.train, images.validation) if part is not None]
-    return "all images (the data has no test part)", itertools.chain.from_iterable(parts)
+    seen = ", and the model was trained on them" if trained_on else ""
+    return f"all images (the data has no test part{seen})", itertools.chain.from_iterable(parts)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.model_data import data_config
+from kerastl.commands.model_data import data_config, split_of
 from kerastl.commands.options import (
     backend_of,
     backend_option_with,
@@ -93,15 +93,15 @@ def _backend(kind: ExportFormat, model: Path, given: str | None) -> str:
 def _images(model: Path, data: str | None, classifier: Any) -> tuple[Any, str]:
     """Pixels to compare on and what they are; None for the package's own photographs."""
     photographs = None, "two photographs of scikit-learn, in squares"
-    config = data_config(model, data)
-    if config is None:
-        return photographs
     from kerastl.exporting.checking import NUM_IMAGES
     from kerastl.runs import training
 
-    config = dataclasses.replace(config, batch_size=NUM_IMAGES, workers=0, skip_broken=True)
     try:
-        loaded = training.load_images(config, classifier)
+        config = data_config(model, data)
+        if config is None:
+            return photographs
+        config = dataclasses.replace(config, batch_size=NUM_IMAGES, workers=0, skip_broken=True)
+        loaded = training.load_images(config, classifier, split=split_of(model, config))
         part = "test" if loaded.test is not None else "train"
         images, _ = next(iter(loaded.in_order(part)))
     except (OSError, ValueError, ImportError) as error:

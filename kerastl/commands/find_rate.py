@@ -51,6 +51,8 @@ def find_rate(
     from kerastl.optimizers.rate_finder import find_learning_rate
     from kerastl.runs import training
 
+    if config.folds:
+        raise click.UsageError("A range test is one short training. Leave out --folds.")
     if config.solver == AUTO:
         # A rate that is given trains the head, so that is what it is found for.
         config = dataclasses.replace(config, solver=TRAIN)

@@ -72,7 +72,7 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         contact_sheet(prepared.data).save(preview)
         click.echo(f"\nContact sheet in {preview}", err=True)
     if config_out is not None:
-        config_out.write_text(config_file.to_toml(settled), encoding="utf-8")
+        config_out.write_text(config_file.to_toml(settled, config_out.parent), encoding="utf-8")
         click.echo(f"\nWritten to {config_out}: kerastl run --config {config_out}", err=True)
 
 

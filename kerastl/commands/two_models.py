@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from kerastl.commands.model_data import data_config
+from kerastl.commands.model_data import data_config, split_of
+from kerastl.data import split_file
+from kerastl.data.spec_paths import same_data
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.internals.tables import align
 from kerastl.runs.config import RunConfig
@@ -35,19 +37,29 @@ def shared_data(model: Path, other: Path, data: str | None) -> RunConfig | None:
     first, second = data_config(model, data), data_config(other, data)
     if first is None or second is None:
         return None
-    if first.data != second.data:
+    if not same_data(first.data, second.data):
         raise ValueError(
             f"`other` must be a run of the data of `model`, {first.data}. Received: {other}, a "
             f"run of {second.data}. Say on which images to compare them: --data SPEC."
         )
     of_data = [_is_run_of(one, first.data) for one in (model, other)]
-    if all(of_data) and _split(first) != _split(second):
-        raise ValueError(
-            f"`other` must be a run with the split of `model`, {_split(first)}. Received: {other} "
-            f"with {_split(second)}, so one was trained on images that the other is tested on. "
-            "Name images that neither has seen: --data SPEC."
-        )
+    if all(of_data):
+        _check_same_test((model, other), (first, second))
     return second if of_data == [False, True] else first
+
+
+def _check_same_test(paths: tuple[Path, Path], configs: tuple[RunConfig, RunConfig]) -> None:
+    files = [split_of(path, config) for path, config in zip(paths, configs, strict=True)]
+    tests = [None if file is None else split_file.load(file).paths("test") for file in files]
+    first, second = (_split(config) for config in configs)
+    differ = first != second if None in tests else tests[0] != tests[1]
+    if differ:
+        raise ValueError(
+            f"`other` must be a run with the test images of `model`, split with {first}. Received: "
+            f"{paths[1]} with {second}{'' if first != second else ' of other files'}, so one was "
+            "trained on images that the other is tested on. Name images that neither has seen: "
+            "--data SPEC."
+        )
 
 
 def check_alike(model: Any, other: Any) -> None:
@@ -96,8 +108,9 @@ def print_comparison(
     models = [load_model(file, safe_mode=safe_mode) for file in files]
     check_alike(*models)
     scores, names, parts = [], [], ["test"]
+    split = next(filter(None, (split_of(path, config) for path in paths)), None)
     for model in models:
-        images = training.load_images(config, model)
+        images = training.load_images(config, model, split=split)
         scoring.check_class_names(model.class_names, images.class_names)
         if images.test is None:
             parts = [part for part, size in images.sizes.items() if size]
@@ -139,7 +152,7 @@ def _numbered(model: Any) -> list[str]:
 
 def _is_run_of(model: Path, data: str) -> bool:
     own = data_config(model, None)
-    return own is not None and own.data == data
+    return own is not None and same_data(own.data, data)
 
 
 def _split(config: RunConfig) -> str:

@@ -19,6 +19,7 @@ from kerastl.data.augmentation import ChangeImage
 from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, ImageItems, JoinedItems, groups_of
 from kerastl.data.resizing import ImageSettings, resized
+from kerastl.data.split_file import SplitRow, label_text
 from kerastl.errors import BrokenImagesError
 from kerastl.internals.jax_threads import jax_runs
 
@@ -82,6 +83,41 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
     def name(self, index: int) -> str:
         """Path of an image's file, or what else its source calls it."""
         return self._items.name(int(self._indices[index]))
+
+    def key(self, index: int) -> str:
+        """What tells an image from the others of its source, wherever that is."""
+        return self._items.key(int(self._indices[index]))
+
+    def rows(self, part: str) -> list[SplitRow]:
+        """Each image as a run writes it down.
+
+        Args:
+            part: The part that these are.
+        """
+        return [
+            SplitRow(
+                self._items.key(index),
+                part,
+                label_text(self.labels[number], self.classes),
+                self._items.digest(index),
+            )
+            for number, index in enumerate(map(int, self._indices))
+        ]
+
+    def identity(self) -> str:
+        """A digest of the images, by their content where it is known, their order and labels.
+
+        Unlike `fingerprint` it is the same for files that were copied anew.
+        """
+        digest = hashlib.blake2b(digest_size=16)
+        for index, label in zip(map(int, self._indices), self.labels, strict=True):
+            about = (
+                self._items.key(index),
+                self._items.content(index),
+                label_text(label, self.classes),
+            )
+            digest.update(repr(about).encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     def fingerprint(self) -> str:
         """A digest of the images, their order, their size and their labels."""

@@ -90,7 +90,8 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
     groups = None
     if columns.group is not None:
         groups = np.array([printable(cell) for cell in table.cells(columns.group)])
-    items = FileItems(tuple(_paths(table, columns.path)), labels, groups)
+    paths = tuple(_paths(table, columns.path))
+    items = FileItems(paths, labels, groups, root=table.file.parent)
     parts = _parts(table, columns.split, items)
     warning = None
     if len(columns.labels) == 1 and task in (CLASSIFICATION, MULTI_LABEL):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,12 +14,10 @@ import numpy as np
 from PIL import Image
 
 from kerastl.data.decoding import decoded
+from kerastl.data.digests import bytes_digest
 from kerastl.data.resizing import ImageSettings
 from kerastl.data.understanding import Understanding
 from kerastl.internals.printable import printable
-
-# File systems hold names of any bytes.
-_ANY_NAME = ("utf-8", "surrogateescape")
 
 
 class ImageItems(Protocol):
@@ -38,6 +37,15 @@ class ImageItems(Protocol):
     def name(self, index: int) -> str:
         """What to call the image in an error."""
 
+    def key(self, index: int) -> str:
+        """What tells it from the others of its source, wherever that is."""
+
+    def digest(self, index: int) -> str:
+        """A digest of its content, "" where none was taken."""
+
+    def content(self, index: int) -> str:
+        """Its digest, or what is known of its content without one."""
+
     def fingerprint(self, indices: np.ndarray) -> str:
         """Something that changes when one of these images does."""
 
@@ -50,18 +58,25 @@ class FileItems:
         paths: One path per image.
         labels: Class of each image, int64, `(images,)`.
         groups: What each image is of, such as a patient, text, `(images,)`; or None.
+        root: The folder that keys are relative to, or None: paths as they are.
+        digests: Of each file's content, text, `(images,)`; or None: not taken.
     """
 
     paths: Sequence[Path]
     labels: np.ndarray
     groups: np.ndarray | None = None
+    root: Path | None = None
+    digests: np.ndarray | None = None
 
     def some(self, numbers: Sequence[int] | np.ndarray) -> FileItems:
         """Some of the files."""
         chosen = np.asarray(numbers, np.int64)
-        groups = None if self.groups is None else self.groups[chosen]
-        return FileItems(
-            tuple(self.paths[int(number)] for number in chosen), self.labels[chosen], groups
+        return replace(
+            self,
+            paths=tuple(self.paths[int(number)] for number in chosen),
+            labels=self.labels[chosen],
+            groups=None if self.groups is None else self.groups[chosen],
+            digests=None if self.digests is None else self.digests[chosen],
         )
 
     @property
@@ -77,6 +92,26 @@ class FileItems:
         r"""Its path, with a byte that is no UTF-8 as `\xNN`."""
         return printable(self.paths[index])
 
+    def key(self, index: int) -> str:
+        """Its path below the root, with slashes and composed letters on every system."""
+        path = self.paths[index]
+        if self.root is not None and path.is_relative_to(self.root):
+            path = path.relative_to(self.root)
+        return unicodedata.normalize("NFC", path.as_posix())
+
+    def digest(self, index: int) -> str:
+        """Of the file's bytes."""
+        return "" if self.digests is None else str(self.digests[index])
+
+    def content(self, index: int) -> str:
+        """The digest, or the file's size in bytes."""
+        if digest := self.digest(index):
+            return digest
+        try:
+            return str(os.stat(self.paths[index]).st_size)
+        except OSError:
+            return "gone"
+
     def fingerprint(self, indices: np.ndarray) -> str:
         """A digest of path, size and time of change of the files; none is opened.
 
@@ -87,9 +122,9 @@ class FileItems:
             path = self.paths[index]
             try:
                 about = os.stat(path)
-                digest.update(f"{path} {about.st_size} {about.st_mtime_ns}\n".encode(*_ANY_NAME))
+                digest.update(os.fsencode(f"{path} {about.st_size} {about.st_mtime_ns}\n"))
             except FileNotFoundError:
-                digest.update(f"{path} is gone\n".encode(*_ANY_NAME))
+                digest.update(os.fsencode(f"{path} is gone\n"))
         return digest.hexdigest()
 
 
@@ -100,10 +135,14 @@ class ArrayItems:
     Attributes:
         images: Pixels 0-255, uint8, `(images, height, width, 3)`.
         labels: Class of each image, int64, `(images,)`.
+        groups: What each image is of, text, `(images,)`; or None.
+        digests: Of each image's pixels, text, `(images,)`; or None: not taken.
     """
 
     images: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray | None = None
+    digests: np.ndarray | None = None
 
     @property
     def can_fork(self) -> bool:
@@ -117,6 +156,18 @@ class ArrayItems:
     def name(self, index: int) -> str:
         """Its number."""
         return f"image {index}"
+
+    def key(self, index: int) -> str:
+        """Its number."""
+        return str(index)
+
+    def digest(self, index: int) -> str:
+        """Of its pixels."""
+        return "" if self.digests is None else str(self.digests[index])
+
+    def content(self, index: int) -> str:
+        """A digest of its pixels."""
+        return self.digest(index) or bytes_digest(self.images[index].tobytes())
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """A digest of every pixel."""
@@ -166,6 +217,21 @@ class JoinedItems:
         """What its source calls it."""
         part, number = self._place(index)
         return part.name(number)
+
+    def key(self, index: int) -> str:
+        """What tells it from the others of its source."""
+        part, number = self._place(index)
+        return part.key(number)
+
+    def digest(self, index: int) -> str:
+        """Of its content, where it was taken."""
+        part, number = self._place(index)
+        return part.digest(number)
+
+    def content(self, index: int) -> str:
+        """What is known of its content."""
+        part, number = self._place(index)
+        return part.content(number)
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """Of both sources' images among these."""

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
-from kerastl.data.arrays import array_data
+from kerastl.data import split_file
+from kerastl.data.assigning import PARTS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
-from kerastl.data.items import BrokenImage, ImageItems, SourceData, groups_of
+from kerastl.data.copies import copy_notes, kept_together, with_digests
+from kerastl.data.grouping import group_notes, grouped_by_name
+from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.parts import NOTHING, PartLoading, UntestedImages
 from kerastl.data.resizing import ImageSettings, ResizeMode
 from kerastl.data.sampling import SAMPLINGS
 from kerastl.data.scanning import without_broken_images
-from kerastl.data.specs import data_source, parse_data_spec
-from kerastl.data.splitting import (
-    check_fractions,
-    grouped_split,
-    random_split,
-    stratified_split,
-)
+from kerastl.data.sources import read_spec
+from kerastl.data.split_file import HASHED, SPLITS, SplitRow
+from kerastl.data.splitting import check_fractions
 from kerastl.data.tasks import CLASSIFICATION, REGRESSION, check_task
 from kerastl.data.understanding import Understanding, understood
 from kerastl.errors import unknown_name
-
-Part = Literal["train", "validation", "test"]
-
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,7 @@ class ImageData:
         settings: How the images were brought to size.
         task: What the labels are, one of `kerastl.data.tasks.TASKS`.
         understanding: Where the parts came from, and what was left out.
+        notes: What to know of the images before they are used, one sentence each.
     """
 
     spec: str
@@ -66,6 +62,7 @@ class ImageData:
     settings: ImageSettings
     task: str = CLASSIFICATION
     understanding: Understanding = field(default=Understanding())
+    notes: tuple[str, ...] = ()
     _skipped_up_front: tuple[BrokenImage, ...] = ()
     _datasets: Mapping[str, ImageDataset] = field(default_factory=dict, repr=False)
     _loading: PartLoading = field(default=PartLoading(Augmentation(), "natural", 0, 0), repr=False)
@@ -102,6 +99,10 @@ class ImageData:
     def fingerprint(self, part: Part = "train") -> str:
         """A digest of the images of a part, their size, their order and their labels."""
         return self.dataset(part).fingerprint()
+
+    def split_rows(self) -> list[SplitRow]:
+        """Every image with its part, label and digest, as a run writes them down."""
+        return [row for part, dataset in self._datasets.items() for row in dataset.rows(part)]
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of this epoch next.
@@ -228,13 +229,15 @@ def load_data(
     task: str = CLASSIFICATION,
     augment: str | Augmentation = "none",
     sampling: str = "natural",
+    split: str | Path = HASHED,
+    group_by: str | None = None,
 ) -> ImageData:
     """Labelled images as batches for training, validation and test.
 
     Parts that the data have themselves are used as they are. Each of the
-    others is drawn from the training images: every class in proportion, or
-    at random where an image has several labels or numbers; groups of a table
-    whole.
+    others is drawn from the training images by a hash of what they are called:
+    every class in proportion, or all together where an image has several labels
+    or numbers; groups, and copies of an image, whole.
 
     Args:
         spec: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `digits`, or a
@@ -266,6 +269,10 @@ def load_data(
             ("light", "standard", "strong"), or an `Augmentation`.
         sampling: "natural", or "balanced": as many images of each class in an
             epoch.
+        split: "hashed"; "positional", as kerastl 0.1 drew the parts; or the
+            split.csv of a run, whose parts are taken as they were.
+        group_by: A regular expression: files in whose names it finds the same
+            are one group, as of one patient, and stay in one part.
 
     Returns:
         The parts, with the names of the classes.
@@ -293,10 +300,17 @@ def load_data(
     check_task(task)
     if isinstance(augment, str):
         augment = Augmentation(augment)
-    source, in_memory = _source_data(spec, class_names, task)
+    source, in_memory = read_spec(spec, class_names, task)
     _check_training_options(augment, sampling, task)
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
+    source = with_digests(source)
+    if group_by is not None:
+        source = grouped_by_name(source, group_by)
+    notes = [*group_notes(source), *copy_notes(source)]
+    if split == HASHED:
+        source = kept_together(source)
     fractions = {"test": test_split, "validation": validation_split}
+    assigned = _assigned(source, fractions, seed=seed, split=split)
     change = None
     if augment.changes_images:
         change = ChangeImage(augment, image_size=image_size, background=background, seed=seed)
@@ -309,7 +323,7 @@ def load_data(
             skip_broken=skip_broken,
             change=change if part == "train" else None,
         )
-        for part, (items, indices) in _split(source, fractions, seed=seed).items()
+        for part, (items, indices) in assigned.parts.items()
     }
     workers = default_num_workers(in_memory=in_memory) if num_workers is None else num_workers
     loading = PartLoading(augment, sampling, seed, workers)
@@ -322,7 +336,8 @@ def load_data(
         class_names=source.class_names,
         settings=settings,
         task=task,
-        understanding=understood(source, fractions),
+        understanding=understood(source, fractions if split in SPLITS else {}),
+        notes=(*notes, *assigned.notes),
         _skipped_up_front=skipped,
         _datasets=datasets,
         _loading=loading,
@@ -352,48 +367,9 @@ def _check_count(name: str, value: int, *, at_least: int) -> None:
         )
 
 
-def _source_data(
-    spec: str | tuple[Any, Any], class_names: Sequence[str] | None, task: str
-) -> tuple[SourceData, bool]:
-    """The images of a spec, and whether they are in memory."""
-    if isinstance(spec, tuple | list):
-        if len(spec) != 2:
-            raise ValueError(f"`spec` must be (images, labels). Received: {len(spec)} items.")
-        return array_data(spec[0], spec[1], class_names=class_names, task=task), True
-    parsed = parse_data_spec(spec)
-    if class_names is not None:
-        raise ValueError(
-            f"`class_names` must be left out, as {spec!r} names its classes itself. "
-            f"Received: class_names={class_names!r}."
-        )
-    source = data_source(parsed.source)
-    if task not in source.tasks:
-        raise ValueError(
-            f"`task` must be {' or '.join(map(repr, source.tasks))} for {source.form}. Received: "
-            f"task={task!r}. Write a table of files and labels, and name it csv:FILE."
-        )
-    read = importlib.import_module(source.module).read_source
-    data: SourceData = read(parsed) if len(source.tasks) == 1 else read(parsed, task)
-    return data, source.in_memory
-
-
-def _split(
-    data: SourceData, fractions: Mapping[str, float], *, seed: int
-) -> dict[str, tuple[ImageItems, np.ndarray]]:
-    """Each part's items, and which of them it has: its own, or drawn from "train"."""
-    missing = {part: value for part, value in fractions.items() if part not in data.parts}
-    train = data.parts["train"]
-    groups = groups_of(train)
-    if groups is not None:
-        drawn = grouped_split(train.labels, groups, missing, seed=seed)
-    elif train.labels.ndim > 1:
-        drawn = random_split(len(train.labels), missing, seed=seed)
-    else:
-        drawn = stratified_split(train.labels, missing, seed=seed, class_names=data.class_names)
-    own = {
-        part: (items, np.arange(len(items.labels)))
-        for part, items in data.parts.items()
-        if part != "train"
-    }
-    parts = {part: (train, indices) for part, indices in drawn.items()} | own
-    return {part: parts[part] for part in PARTS if part in parts}
+def _assigned(
+    data: SourceData, fractions: Mapping[str, float], *, seed: int, split: str | Path
+) -> Assigned:
+    if split in SPLITS:
+        return drawn(data, fractions, seed=seed, how=str(split))
+    return recorded(data, split_file.load(Path(split)))

@@ -104,6 +104,10 @@ class UntestedImages:
         """
         return self._images.cut(numbers, change=change)
 
+    def key(self, number: int) -> str:
+        """What tells an image from the others of its source."""
+        return self._images.key(number)
+
     def name(self, number: int) -> str:
         """What an image is called."""
         return self._images.name(number)

@@ -8,8 +8,9 @@ from typing import Any
 from torch.utils.data import DataLoader
 
 from kerastl.backbones.base import Resizing
+from kerastl.data.assigning import PARTS, Part
 from kerastl.data.batches import ImageDataset, image_loader
-from kerastl.data.loading import PARTS, ImageData, Part
+from kerastl.data.loading import ImageData
 from kerastl.data.resizing import ImageSettings
 
 

@@ -1,10 +1,17 @@
-"""Stratified splits that are the same on every machine for one seed."""
+"""Splits that last: by a seeded hash of what each image is called, every class in proportion.
+
+Ten more images of a thousand move at most a few others, at the borders of the parts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+
+TRAIN = "train"
 
 
 def check_fractions(validation_split: float, test_split: float) -> None:
@@ -23,155 +30,135 @@ def check_fractions(validation_split: float, test_split: float) -> None:
         )
 
 
-def stratified_split(
-    labels: np.ndarray,
-    fractions: Mapping[str, float],
-    *,
-    seed: int,
-    class_names: Sequence[str],
-) -> dict[str, np.ndarray]:
-    """Image numbers of each part, every class in the same proportion.
-
-    The size of each part is its fraction of all images, rounded; every class
-    has at least one image in every part. The order is drawn from the raw
-    output of NumPy's PCG64, which, unlike its shuffles, is promised to stay
-    the same between releases.
+def hashed_ranks(keys: Iterable[str], *, seed: int) -> np.ndarray:
+    """Where each image stands when parts are drawn: a number that hangs on its key and the seed.
 
     Args:
-        labels: Class of each image, `(images,)`.
-        fractions: Fraction of all images by part; what is left is "train".
+        keys: What each image, or its group, is called.
         seed: Number that fixes the split, 0 or more.
+
+    Returns:
+        uint64, `(images,)`.
+    """
+    salt = f"{seed}\n".encode()
+    ranks = (
+        hashlib.blake2b(salt + key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        for key in keys
+    )
+    return np.frombuffer(b"".join(ranks), dtype="<u8").astype(np.uint64)
+
+
+def split(
+    labels: np.ndarray,
+    ranks: np.ndarray,
+    fractions: Mapping[str, float],
+    *,
+    class_names: Sequence[str],
+    units: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """Image numbers of each part: every class in proportion, by rank.
+
+    Of each class the first ones by rank are the first part's, and so on; the rest trains.
+    Where images come in units, these are never parted, and a part is as near its share as
+    they allow. A class of too few units for every part is in training, then in the first part.
+
+    Args:
+        labels: Class of each image, `(images,)`; a row for each is not looked at.
+        ranks: Where each image stands, as `hashed_ranks` gives it, `(images,)`.
+        fractions: Fraction of all images by part; what is left is "train".
         class_names: Name of each class, for messages.
+        units: Images with the same number stay together, from 0, `(images,)`; None: each alone.
 
     Returns:
         By part, "train" included: sorted indices into `labels`.
 
     Raises:
-        ValueError: If a class has fewer images than there are parts.
+        ValueError: If a class has fewer images than there are parts, there are
+            fewer units than parts, or a part would be empty.
 
     Example:
 
-    >>> parts = stratified_split(
-    ...     np.array([0, 0, 0, 0, 1, 1, 1, 1]), {"test": 0.25}, seed=0, class_names=["a", "b"]
-    ... )
+    >>> ranks = hashed_ranks((f"{number}.png" for number in range(8)), seed=0)
+    >>> labels = np.array([0, 0, 0, 0, 1, 1, 1, 1])
+    >>> parts = split(labels, ranks, {"test": 0.25}, class_names=["a", "b"])
     >>> {part: len(indices) for part, indices in parts.items()}
     {'test': 2, 'train': 6}
     """
     fractions = {part: fraction for part, fraction in fractions.items() if fraction > 0}
-    class_sizes = np.bincount(labels, minlength=len(class_names))
-    _check_class_sizes(class_sizes, [*fractions, "train"], class_names)
-    shares = _shares(class_sizes, fractions)
-    keys = np.random.PCG64(seed).random_raw(len(labels))
-    chosen: dict[str, list[np.ndarray]] = {part: [] for part in (*fractions, "train")}
+    parts = [*fractions, TRAIN]
+    if labels.ndim > 1:
+        labels, class_names = np.zeros(len(labels), np.int64), ["all"]
+        _check_count(len(labels), parts)
+    elif units is None:
+        _check_class_sizes(np.bincount(labels, minlength=len(class_names)), parts, class_names)
+    if units is None:
+        units = np.arange(len(labels))
+    _, units, sizes = np.unique(units, return_inverse=True, return_counts=True)
+    _check_count(len(sizes), parts, "groups")
+    unit_ranks = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(unit_ranks, units, ranks)
+    unit_class = _most_frequent_class(labels, units, len(class_names))
+    class_sizes = np.bincount(unit_class, weights=sizes, minlength=len(class_names))
+    shares = _shares(class_sizes.astype(np.int64), fractions)
+    part_of = np.full(len(sizes), len(parts) - 1)
     for number in range(len(class_names)):
-        members = np.flatnonzero(labels == number)
-        members = members[np.argsort(keys[members], kind="stable")]
-        start = 0
-        for part, sizes in shares.items():
-            chosen[part].append(members[start : start + sizes[number]])
-            start += sizes[number]
-        chosen["train"].append(members[start:])
-    return {part: np.sort(np.concatenate(pieces)) for part, pieces in chosen.items()}
+        members = np.flatnonzero(unit_class == number)
+        members = members[np.argsort(unit_ranks[members], kind="stable")]
+        wanted = [int(shares[part][number]) for part in fractions]
+        for place, chosen in enumerate(_drawn(members, sizes[members], wanted)):
+            part_of[chosen] = place
+    drawn = {part: np.flatnonzero(part_of[units] == place) for place, part in enumerate(parts)}
+    for part, numbers in drawn.items():
+        if not len(numbers):
+            raise ValueError(
+                f"Every part must have images, but the {part} part gets none: no class has a "
+                f"group for each of {', '.join(parts)}. Add images of others or set a split to 0."
+            )
+    return drawn
 
 
-def random_split(
-    num_images: int, fractions: Mapping[str, float], *, seed: int
-) -> dict[str, np.ndarray]:
-    """Image numbers of each part, drawn at random, whatever the labels are.
+def _drawn(members: np.ndarray, sizes: np.ndarray, wanted: Sequence[int]) -> Iterator[np.ndarray]:
+    """The units of one class that go to each part but train, in the order of their ranks."""
+    if (sizes == 1).all():
+        bounds = np.cumsum([0, *wanted])
+        yield from (members[start:end] for start, end in itertools.pairwise(bounds))
+        return
+    left = list(range(len(members)))
+    for place, count in enumerate(wanted):
+        # One unit is kept for training, and one for each part to come.
+        later = sum(1 for other in wanted[place + 1 :] if other)
+        spare = len(left) - 1 - min(later, max(len(left) - 2, 0))
+        chosen: list[int] = []
+        have = 0
+        for unit in left:
+            size = int(sizes[unit])
+            if have >= count or len(chosen) >= spare:
+                break
+            if have + size <= count or have + size - count < count - have:
+                chosen.append(unit)
+                have += size
+        if not chosen and count and spare > 0:
+            chosen = [min(left, key=lambda unit: (int(sizes[unit]), left.index(unit)))]
+        left = [unit for unit in left if unit not in set(chosen)]
+        yield members[chosen]
 
-    Args:
-        num_images: How many there are.
-        fractions: Fraction of all images by part; what is left is "train".
-        seed: Number that fixes the split, 0 or more.
 
-    Returns:
-        By part, "train" included: sorted numbers.
+def _most_frequent_class(labels: np.ndarray, units: np.ndarray, num_classes: int) -> np.ndarray:
+    """The class that most images of each unit have, the first of those alike, `(units,)`."""
+    pairs, counts = np.unique(units * num_classes + labels, return_counts=True)
+    of_unit, of_class = np.divmod(pairs, num_classes)
+    order = np.lexsort((of_class, -counts, of_unit))
+    first = np.unique(of_unit[order], return_index=True)[1]
+    return np.asarray(of_class[order][first])
 
-    Raises:
-        ValueError: If there are fewer images than parts.
 
-    Example:
-
-    >>> parts = random_split(8, {"test": 0.25}, seed=0)
-    >>> {part: len(numbers) for part, numbers in parts.items()}
-    {'test': 2, 'train': 6}
-    """
-    sizes = {part: max(round(num_images * f), 1) for part, f in fractions.items() if f > 0}
-    if num_images <= sum(sizes.values()):
+def _check_count(count: int, parts: Sequence[str], what: str = "images") -> None:
+    if count < len(parts):
         raise ValueError(
-            f"There must be at least {len(sizes) + 1} images to be split into "
-            f"{', '.join([*sizes, 'train'])}. Received: {num_images}. Add images or set a split "
-            "to 0."
+            f"There must be at least {len(parts)} {what} to be split into {', '.join(parts)}. "
+            f"Received: {count}. Add images{' of others' if what != 'images' else ''} or set a "
+            "split to 0."
         )
-    order = np.argsort(np.random.PCG64(seed).random_raw(num_images), kind="stable")
-    bounds = np.cumsum(list(sizes.values()))
-    pieces = np.split(order, bounds)
-    return {part: np.sort(piece) for part, piece in zip([*sizes, "train"], pieces, strict=True)}
-
-
-def grouped_split(
-    labels: np.ndarray, groups: np.ndarray, fractions: Mapping[str, float], *, seed: int
-) -> dict[str, np.ndarray]:
-    """Image numbers of each part, no group in two parts, every class as near its share as it goes.
-
-    Large groups come first; each goes to the part that lacks most of its images.
-
-    Args:
-        labels: Class of each image, `(images,)`, or a row for each, which is not looked at.
-        groups: Images of one group stay together, `(images,)`.
-        fractions: Fraction of all images by part; what is left is "train".
-        seed: Number that fixes the split, 0 or more.
-
-    Returns:
-        By part, "train" included: sorted numbers.
-
-    Raises:
-        ValueError: If there are fewer groups than parts.
-
-    Example:
-
-    >>> groups = np.array(["a", "a", "b", "c", "c", "d"])
-    >>> parts = grouped_split(np.zeros(6, int), groups, {"test": 0.3}, seed=0)
-    >>> {part: groups[numbers].tolist() for part, numbers in parts.items()}
-    {'test': ['a', 'a'], 'train': ['b', 'c', 'c', 'd']}
-    """
-    parts = [*(part for part, fraction in fractions.items() if fraction > 0), "train"]
-    names, group_of = np.unique(groups, return_inverse=True)
-    if len(names) < len(parts):
-        raise ValueError(
-            f"There must be at least {len(parts)} groups to be split into {', '.join(parts)}. "
-            f"Received: {len(names)}. Add images of others or set a split to 0."
-        )
-    classes = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
-    counts = np.zeros((len(names), int(classes.max()) + 1))
-    np.add.at(counts, (group_of, classes), 1)
-    shares = [fractions[part] for part in parts[:-1]]
-    wanted = np.outer([*shares, 1 - sum(shares)], counts.sum(0))
-    order = np.argsort(np.random.PCG64(seed).random_raw(len(names)), kind="stable")
-    order = order[np.argsort(-counts[order].sum(1), kind="stable")]
-    part_of = np.zeros(len(names), np.int64)
-    have = np.zeros_like(wanted)
-    for place, group in enumerate(order):
-        left = order[place:]
-        chosen = _part_that_lacks(counts[group], counts[left], wanted, have)
-        part_of[group] = chosen
-        have[chosen] += counts[group]
-    return {part: np.flatnonzero(part_of[group_of] == number) for number, part in enumerate(parts)}
-
-
-def _part_that_lacks(
-    group: np.ndarray, left: np.ndarray, wanted: np.ndarray, have: np.ndarray
-) -> int:
-    """The part for a group: one that would stay empty, training for the last of a class."""
-    train = len(wanted) - 1
-    only_here = (group > 0) & (left[1:].sum(0) == 0) & (have[train] == 0)
-    empty = np.flatnonzero(have.sum(1) == 0)
-    if only_here.any():
-        return train
-    if len(empty) == len(left):
-        return int(empty[0])
-    lacking = ((wanted - have) / np.maximum(wanted, 1e-9)) @ group
-    return int(np.flatnonzero(lacking >= lacking.max() - 1e-9)[-1])  # training where all are alike
 
 
 def _check_class_sizes(

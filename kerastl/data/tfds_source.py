@@ -62,6 +62,18 @@ class RecordItems:
         """The set, the split and the number of the record."""
         return f"{self._about} record {index}"
 
+    def key(self, index: int) -> str:
+        """The number of the record: prepared sets keep their order."""
+        return str(index)
+
+    def digest(self, index: int) -> str:
+        """None is taken: a prepared set is not changed in place."""
+        return ""
+
+    def content(self, index: int) -> str:
+        """Which split of which prepared set it is."""
+        return self._about
+
     def fingerprint(self, indices: np.ndarray) -> str:
         """Which split of which prepared set it is; sets are not changed in place."""
         return self._about

@@ -19,6 +19,7 @@ PHASE = "phase"
 """Column of the history that says which phase an epoch was of, from 1."""
 
 OUT_OF_FOLD_FILE = "out_of_fold.csv"
+SPLIT_FILE = "split.csv"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
 REPORT_FILE = "report.html"

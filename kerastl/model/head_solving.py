@@ -268,7 +268,7 @@ def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> np.ndarray:
     """
     targets = _targets(model, rows.labels)
     of_task = Rows([rows.features], targets, rows.weights, model.num_classes)
-    folds = fold_numbers(_classes(model, targets), len(targets), seed=seed)
+    folds = fold_numbers(_classes(model, targets), len(targets), groups=_groups([rows]), seed=seed)
     return held_out_losses(of_task, _loss_of(model), folds, device=_device()).mean(1)
 
 

@@ -10,6 +10,7 @@ from kerastl.blocks.batch_norm import MODES as BATCH_NORM_MODES
 from kerastl.data.augmentation import FLIPS, PRESETS
 from kerastl.data.resizing import RESIZE_MODES
 from kerastl.data.sampling import SAMPLINGS
+from kerastl.data.split_file import HASHED, SPLITS
 from kerastl.data.splitting import check_fractions
 from kerastl.data.tasks import CLASSIFICATION, TASKS
 from kerastl.errors import unknown_name
@@ -120,6 +121,17 @@ class RunConfig:
     skip_broken: bool = _option(False, "Leave broken image files out instead of stopping.")
     validation_split: float = _option(0.2, "Share for validation where the data has none.")
     test_split: float = _option(0.2, "Share for the final test where the data has none.")
+    split: str = _option(
+        HASHED,
+        "How parts are drawn: by a hash of each image's path, which lasts when files are added, "
+        "or by its position, as kerastl 0.1 did.",
+        choices=SPLITS,
+    )
+    group_by: str | None = _option(
+        None,
+        "Regular expression: files in whose names it finds the same, as in patient_(\\d+), stay in "
+        "one part.",
+    )
     folds: int | None = _option(
         None,
         "Cross-validation of all images but the test: as many folds are held out in turn, and "

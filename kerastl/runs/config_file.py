@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 import types
 import typing
@@ -12,13 +13,17 @@ from typing import Any
 
 import tomli_w
 
+from kerastl.data import spec_paths
+from kerastl.data.split_file import POSITIONAL
 from kerastl.data.tasks import MULTI_LABEL, REGRESSION
 from kerastl.errors import unknown_name
 from kerastl.runs.config import PHASE_OPTIONS, RunConfig
 from kerastl.runs.strategies import TRAIN
 
-VERSION = 2
+VERSION = 3
 _BEFORE_SOLVER = 1
+_BEFORE_HASHED_SPLIT = 2
+_BEFORE_RELATIVE_DATA = 2
 _VERSION_KEY = "config_version"
 
 # An option of the command line takes these of the file with it: they were
@@ -67,9 +72,20 @@ def merged(file_values: Mapping[str, Any], given: Mapping[str, Any]) -> RunConfi
     return RunConfig(**{**kept, **given})
 
 
-def to_toml(config: RunConfig) -> str:
-    """The options as TOML; an option that is None has no line."""
+def to_toml(config: RunConfig, folder: Path) -> str:
+    """The options as TOML; an option that is None has no line.
+
+    Args:
+        config: The options.
+        folder: Where the file will be: the paths of data and weights are relative to it, and
+            of an `output` of this machine the name is left.
+    """
     values = {option.name: getattr(config, option.name) for option in fields(config)}
+    values["data"] = spec_paths.relative_to(config.data, folder)
+    if Path(config.output).expanduser().is_absolute():
+        values["output"] = Path(config.output).name
+    if Path(config.weights).expanduser().is_file():
+        values["weights"] = spec_paths.relative_path(config.weights, folder)
     plain = {name: value for name, value in values.items() if value is not None}
     plain["hidden_units"] = list(config.hidden_units)
     phases = [_without_none(overrides) for overrides in plain.pop("phase")]
@@ -123,6 +139,8 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
     if written_by == _BEFORE_SOLVER:
         # A run of a version that trained every head: it repeats as it was.
         values = {"solver": TRAIN, **values}
+    if written_by is not None and version <= _BEFORE_HASHED_SPLIT:
+        values = {"split": POSITIONAL, **values}
     hints = typing.get_type_hints(RunConfig)
     values = _with_task(values)
     for name in values:
@@ -134,8 +152,23 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
     typed = {name: _typed(name, value, hints[name], path) for name, value in values.items()}
     if phases is not None:
         typed["phase"] = _phases(phases, hints, path)
+    if "data" in typed:
+        typed["data"] = _found(typed["data"], path.parent, written_by)
+    beside = path.parent / Path(typed.get("weights", "")).expanduser()
+    if written_by == VERSION and "weights" in typed and beside.is_file():
+        typed["weights"] = os.path.normpath(beside)
     RunConfig(**typed)
     return typed
+
+
+def _found(spec: str, folder: Path, written_by: int | None) -> str:
+    """The data of a file: relative to its folder; once to where the command was given."""
+    if written_by is not None and written_by <= _BEFORE_RELATIVE_DATA:
+        return spec
+    there = spec_paths.resolved(spec, folder)
+    place, here = spec_paths.path_of(there), spec_paths.path_of(spec)
+    by_hand = written_by is None and place is not None and not place.exists()
+    return spec if by_hand and here is not None and here.exists() else there
 
 
 def _with_task(values: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _WEAKEST, _START, _STRONGEST = -6, 5, 12
 _NEARLY = 1.01
 # The choice between penalties needs no more; what is used of it does.
 _PATH_TOLERANCE = 1e-3
+_HELD_OUT_TOLERANCE = 1e-4
 _NEAR_TOLERANCE = 1e-5
 _LAST_TOLERANCE = 1e-5
 
@@ -170,12 +171,14 @@ def _minimized_exactly(
     device: str,
 ) -> Coefficients:
     """The coefficients to rounding: most of the way in float32, which is faster."""
-    for precise, tolerance in ((False, _NEAR_TOLERANCE), (True, _LAST_TOLERANCE)):
-        objective = LogisticObjective(
+    near, exact = (
+        LogisticObjective(
             rows, basis, rows.weights[None], loss=loss, precise=precise, device=device
         )
-        start = objective.minimized(penalty, start, tolerance=tolerance)
-    return start  # type: ignore[return-value]
+        for precise in (False, True)
+    )
+    start = near.minimized(penalty, start, tolerance=_NEAR_TOLERANCE)
+    return exact.minimized(penalty, start, tolerance=_LAST_TOLERANCE, bent_by=near)
 
 
 class _Trials:
@@ -209,7 +212,7 @@ class _Trials:
 
     def fixed(self, penalty: np.ndarray) -> Chosen:
         """A given penalty, the outputs of held-out rows at it, and where a fit on all may start."""
-        return self._chosen(penalty, None, _NEAR_TOLERANCE)
+        return self._chosen(penalty, None, _HELD_OUT_TOLERANCE)
 
     def search(self, *, exactly: bool = True) -> Chosen:
         """The best penalty of each output, or for all, with the same.
@@ -234,7 +237,7 @@ class _Trials:
                 np.stack([part.kernel[:, column] for column, part in columns], 1),
                 np.stack([part.bias[:, column] for column, part in columns], 1),
             )
-        tolerance = _NEAR_TOLERANCE if exactly else _PATH_TOLERANCE
+        tolerance = _HELD_OUT_TOLERANCE if exactly else _PATH_TOLERANCE
         return self._chosen(chosen, start, tolerance)
 
     def _chosen(self, penalty: np.ndarray, start: Coefficients | None, tolerance: float) -> Chosen:

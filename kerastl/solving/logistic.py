@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from kerastl.solving.basis import CHUNK, Basis
 from kerastl.solving.rows import Rows
 
 Objective = Callable[[Any], tuple[Any, Any]]
+Product = Callable[[Any], Any]
 
 SOFTMAX = "softmax"
 SIGMOID = "sigmoid"
@@ -92,7 +94,12 @@ class LogisticObjective:
         self._targets = None if self._kept is None else self._targets_of(slice(0, len(rows)))
 
     def minimized(
-        self, penalty: np.ndarray, start: Coefficients | None, *, tolerance: float
+        self,
+        penalty: np.ndarray,
+        start: Coefficients | None,
+        *,
+        tolerance: float,
+        bent_by: LogisticObjective | None = None,
     ) -> Coefficients:
         """The coefficients where the objective is least.
 
@@ -100,6 +107,8 @@ class LogisticObjective:
             penalty: Of each output, or one for all, `(outputs,)` or `(1,)`.
             start: Where to begin; None: at 0.
             tolerance: Largest absolute slope, in scaled steps, that may be left.
+            bent_by: The same objective in float32, whose curvature Newton steps follow:
+                a step needs few digits of it, a slope all. None: L-BFGS.
         """
         import torch
 
@@ -122,17 +131,24 @@ class LogisticObjective:
                 value = value + (pulled * kernel).sum(dtype=torch.float64) / 2
                 return value, torch.cat([(by_kernel + pulled) * step, by_bias[..., None]], -1)
 
-        def bent(at: Any, along: Any) -> Any:
-            with torch.no_grad():
-                kernel, direction = at[..., :-1] * step, along[..., :-1] * step
-                by_kernel, by_bias = self._along((kernel, at[..., -1]), (direction, along[..., -1]))
-                scaled = (by_kernel + pull * direction) * step
-                return torch.cat([scaled, by_bias[..., None]], -1)
+        def bent_at(at: Any, bending: LogisticObjective) -> Product:
+            kind = bending._type
+            by_coordinate, held = step.to(kind), pull.to(kind)
+            along_it = bending._bent_at(at[..., :-1].to(kind) * by_coordinate, at[..., -1].to(kind))
 
-        if self._type == torch.float64:
-            found = _to_rounding(objective, bent, point, tolerance)
-        else:
+            def product(along: Any) -> Any:
+                with torch.no_grad():
+                    kernel = along[..., :-1].to(kind) * by_coordinate
+                    by_kernel, by_bias = along_it(kernel, along[..., -1].to(kind))
+                    scaled = (by_kernel + held * kernel) * by_coordinate
+                    return torch.cat([scaled, by_bias[..., None]], -1)
+
+            return product
+
+        if bent_by is None:
             found = _quickly(objective, point, tolerance)
+        else:
+            found = _to_rounding(objective, partial(bent_at, bending=bent_by), point, tolerance)
         slope = float(objective(found)[1].abs().max())
         return Coefficients(_numpy(found[..., :-1] * step), _numpy(found[..., -1]), slope)
 
@@ -162,9 +178,7 @@ class LogisticObjective:
         """The mean loss, and its slopes by coefficients and bias; all are tensors."""
         import torch
 
-        shape = kernel.shape
-        if self._kept is None:
-            kernel, bias = self._raw((kernel, bias))
+        kernel, bias = self._as_kept(kernel, bias)
         value: Any = 0.0
         by_kernel, by_bias = torch.zeros_like(kernel), torch.zeros_like(bias)
         for features, logits, targets, share in self._passes(kernel, bias):
@@ -173,40 +187,51 @@ class LogisticObjective:
             slopes *= share
             by_kernel += (slopes.flatten(0, 1) @ features).view_as(by_kernel)
             by_bias += slopes.sum(2)
-        if self._kept is None:
-            standard = self._basis.from_raw(_numpy(by_kernel), _numpy(by_bias))
-            by_kernel = self._tensor(standard).view(shape)
-        return value, by_kernel, by_bias
+        return value, self._by_coordinate(by_kernel, by_bias), by_bias
 
-    def _along(self, at: tuple[Any, Any], direction: tuple[Any, Any]) -> tuple[Any, Any]:
-        """How the slopes change along a direction: the Hessian of the mean loss times it."""
+    def _bent_at(self, kernel: Any, bias: Any) -> Callable[[Any, Any], tuple[Any, Any]]:
+        """How the slopes of the mean loss change along a direction from here: its Hessian."""
         import torch
 
-        shape = at[0].shape
-        if self._kept is None:
-            at, direction = self._raw(at), self._raw(direction)
-        by_kernel, by_bias = torch.zeros_like(at[0]), torch.zeros_like(at[1])
-        for features, logits, targets, share in self._passes(*at):
-            flat = direction[0].reshape(-1, direction[0].shape[-1])
-            change = (flat @ features.T).view_as(logits) + direction[1][..., None]
-            if self._loss == SOFTMAX:
-                given = logits.softmax(1)
-                change = given * (change - (given * change).sum(1, keepdim=True))
-                change *= targets.sum(0)
-            else:
-                given = logits.sigmoid()
-                change = given * (1 - given) * change
-            change *= share
-            by_kernel += (change.flatten(0, 1) @ features).view_as(by_kernel)
-            by_bias += change.sum(2)
-        if self._kept is None:
-            standard = self._basis.from_raw(_numpy(by_kernel), _numpy(by_bias))
-            by_kernel = self._tensor(standard).view(shape)
-        return by_kernel, by_bias
+        def passes() -> Iterator[tuple[Any, Any, Any]]:
+            with torch.no_grad():
+                for features, logits, targets, share in self._passes(*self._as_kept(kernel, bias)):
+                    if self._loss == SOFTMAX:
+                        yield features, logits.softmax(1), share * targets.sum(0)
+                    else:
+                        yield features, logits.sigmoid(), share
 
-    def _raw(self, coefficients: tuple[Any, Any]) -> tuple[Any, Any]:
-        kernel, bias = self._basis.to_raw(*map(_numpy, coefficients))
-        return self._tensor(kernel), self._tensor(bias)
+        kept = None if self._kept is None else list(passes())
+
+        def along(by_kernel: Any, by_bias: Any) -> tuple[Any, Any]:
+            by_kernel, by_bias = self._as_kept(by_kernel, by_bias)
+            flat = by_kernel.reshape(-1, by_kernel.shape[-1])
+            of_kernel, of_bias = torch.zeros_like(by_kernel), torch.zeros_like(by_bias)
+            for features, given, share in passes() if kept is None else kept:
+                change = (flat @ features.T).view_as(given) + by_bias[..., None]
+                if self._loss == SOFTMAX:
+                    change = given * (change - (given * change).sum(1, keepdim=True))
+                else:
+                    change = given * (1 - given) * change
+                change *= share
+                of_kernel += (change.flatten(0, 1) @ features).view_as(of_kernel)
+                of_bias += change.sum(2)
+            return self._by_coordinate(of_kernel, of_bias), of_bias
+
+        return along
+
+    def _as_kept(self, kernel: Any, bias: Any) -> tuple[Any, Any]:
+        """Coefficients for the rows as `_chunks` has them: coordinates, or raw features."""
+        if self._kept is not None:
+            return kernel, bias
+        raw_kernel, raw_bias = self._basis.to_raw(_numpy(kernel), _numpy(bias))
+        return self._tensor(raw_kernel), self._tensor(raw_bias)
+
+    def _by_coordinate(self, by_kernel: Any, by_bias: Any) -> Any:
+        """Slopes by coordinate, from those for the rows as `_chunks` has them."""
+        if self._kept is not None:
+            return by_kernel
+        return self._tensor(self._basis.from_raw(_numpy(by_kernel), _numpy(by_bias)))
 
     def _passes(self, kernel: Any, bias: Any) -> Iterator[tuple[Any, Any, Any, Any]]:
         """Chunks: features, logits `(weightings, outputs, rows)`, targets, and weights alike."""
@@ -261,7 +286,7 @@ def _quickly(objective: Objective, point: Any, tolerance: float) -> Any:
 
 
 def _to_rounding(
-    objective: Objective, bent: Callable[[Any, Any], Any], point: Any, tolerance: float
+    objective: Objective, bent_at: Callable[[Any], Product], point: Any, tolerance: float
 ) -> Any:
     """The minimum in float64, from a point near it."""
 
@@ -272,11 +297,18 @@ def _to_rounding(
         value, slope = objective(tensor(flat))
         return float(value), _numpy(slope).ravel()
 
+    @lru_cache(maxsize=1)
+    def product_at(place: bytes) -> Product:
+        return bent_at(tensor(np.frombuffer(place)))
+
+    def product(flat: np.ndarray, along: np.ndarray) -> np.ndarray:
+        return _numpy(product_at(flat.tobytes())(tensor(along))).ravel()
+
     found = minimize(
         with_slope,
         _numpy(point).ravel(),
         jac=True,
-        hessp=lambda flat, along: _numpy(bent(tensor(flat), tensor(along))).ravel(),
+        hessp=product,
         method="trust-ncg",
         options={"gtol": tolerance, "maxiter": _MOST_NEWTON_STEPS},
     )

@@ -67,7 +67,7 @@ def compare(
 
     Raises:
         ValueError: If a backend is named twice or not installed, the head is
-            to be solved, or the folder holds something.
+            to be solved, folds are asked for, or the folder holds something.
     """
     for backend in backends:
         check_installed(backend)
@@ -80,6 +80,11 @@ def compare(
         raise ValueError(
             "`solver` must be train for a comparison, which is of every step of the training. "
             "Received: solver='solve'. Leave it out."
+        )
+    if config.folds:
+        raise ValueError(
+            "`folds` must be left out of a comparison, which is of one training. "
+            f"Received: folds={config.folds}."
         )
     config = replace(config, solver=TRAIN)
     folder = Path(config.output).expanduser()
@@ -100,7 +105,7 @@ def compare(
 
 def _run(config: RunConfig, folder: Path) -> BackendRun:
     backend = config.backend
-    (folder / f"{backend}.toml").write_text(config_file.to_toml(config), encoding="utf-8")
+    (folder / f"{backend}.toml").write_text(config_file.to_toml(config, folder), encoding="utf-8")
     environment = {**os.environ, "KERAS_BACKEND": backend}
     with (folder / f"{backend}.log").open("w", encoding="utf-8") as log:
         ended = subprocess.run(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from kerastl.data.assigning import draw
 from kerastl.data.loading import ImageData
 from kerastl.data.parts import NOTHING
-from kerastl.data.splitting import grouped_split, random_split, stratified_split
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.evaluation.folds import small_classes
 from kerastl.solving.folds import fold_numbers
@@ -61,19 +62,25 @@ class Folds:
         if not share:
             return NOTHING
         untested = self.data.untested()
-        labels = untested.labels[numbers]
-        fractions = {"validation": share}
-        if untested.groups is not None:
-            drawn = grouped_split(labels, untested.groups[numbers], fractions, seed=self.seed)
-            return numbers[drawn["validation"]]
-        if self.data.task != CLASSIFICATION:
-            return numbers[random_split(len(numbers), fractions, seed=self.seed)["validation"]]
-        # The only image of its class is for training.
-        several = np.flatnonzero(np.bincount(labels)[labels] > 1)
-        classes, renumbered = np.unique(labels[several], return_inverse=True)
-        names = [self.data.class_names[number] for number in classes]
-        split = stratified_split(renumbered, fractions, seed=self.seed, class_names=names)
-        return numbers[several[split["validation"]]]
+        labels, groups = untested.labels, untested.groups
+        names: Sequence[str] = self.data.class_names
+        if self.data.task == CLASSIFICATION:
+            # The only image of its class is for training.
+            several = np.bincount(labels[numbers], minlength=len(names)) > 1
+            numbers = numbers[several[labels[numbers]]]
+            present, labels = np.unique(labels[numbers], return_inverse=True)
+            names = [names[number] for number in present]
+        else:
+            labels = labels[numbers]
+        found = draw(
+            labels,
+            {"validation": share},
+            keys=[untested.key(int(number)) for number in numbers],
+            groups=None if groups is None else groups[numbers],
+            seed=self.seed,
+            class_names=names,
+        )
+        return numbers[found["validation"]]
 
 
 def folds_of(data: ImageData, *, folds: int, seed: int) -> Folds:

@@ -12,6 +12,7 @@ from kerastl.evaluation.run_record import (
     METRICS_FILE,
     MODEL_FILE,
     RUN_FILES,
+    SPLIT_FILE,
     load_metrics,
 )
 from kerastl.internals.whole_files import remove_unfinished, write_whole
@@ -92,7 +93,7 @@ def remove_folds(folder: Path) -> None:
         if not (each.is_dir() and each.name.isdigit()):
             continue
         remove_unfinished(each)
-        for name in (*RUN_FILES, PREDICTIONS_FILE):
+        for name in (*RUN_FILES, PREDICTIONS_FILE, SPLIT_FILE):
             (each / name).unlink(missing_ok=True)
         if not any(each.iterdir()):
             each.rmdir()

@@ -8,6 +8,7 @@ from typing import Any
 from kerastl.backbones.registry import describe
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.resizing import ResizeMode
+from kerastl.data.spec_paths import published
 from kerastl.errors import sentence
 from kerastl.prefix.feature_files import FeatureFiles
 from kerastl.runs.picking import recommending
@@ -109,7 +110,7 @@ def pick(
     rounds.tune(scored, chosen, budget.left)
     options = RunOptions(loaded.spec, resize, skip_broken=skip_broken, seed=seed)
     return Pick(
-        data=loaded.spec,
+        data=published(loaded.spec),
         num_classes=loaded.num_classes,
         num_images=len(order),
         num_folds=DEFAULT_FOLDS,

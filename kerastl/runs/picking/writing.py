@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from kerastl.data.spec_paths import published
 from kerastl.internals.tables import align
 from kerastl.internals.versions import __version__
 from kerastl.internals.whole_files import write_whole
@@ -96,11 +98,19 @@ def text(found: Pick) -> str:
     return "\n".join(lines)
 
 
+def _published_command(command: str) -> str:
+    """A command without the folders of this machine: a page is for others too."""
+    words = shlex.split(command)
+    place = words.index("--data") + 1
+    return shlex.join([*words[:place], published(words[place]), *words[place + 1 :]])
+
+
 def page(found: Pick) -> str:
     """The HTML page, which needs nothing beside it."""
     template = environment(autoescape=True).get_template("pick.html.jinja")
     chart = blocks_chart(found.candidates, name="blocks")
     return template.render(
+        command=_published_command(found.recommendation.command),
         found=found,
         version=__version__,
         header=_HEADER,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerastl.blocks.block import HEAD
+from kerastl.data.spec_paths import published
 from kerastl.errors import reason_of
 from kerastl.evaluation import scoring
 from kerastl.evaluation.run_record import RunResults
@@ -73,7 +74,7 @@ class ReportContents:
     """Everything that the page and the model card say.
 
     Attributes:
-        config: Every option of the run as resolved, by name.
+        config: Every option of the run as resolved, by name, without folders of this machine.
         results: What the run measured.
         history: One row per epoch, as `history.csv` has it.
         versions: What trained the model: each library with its version.
@@ -145,7 +146,7 @@ def gather(
         examples, grad_cam = _examples(model, images, scores, [*wrong, *unsure])
         mistakes, uncertain = examples[: len(wrong)], examples[len(wrong) :]
     return ReportContents(
-        config=config,
+        config=_published(config),
         results=results,
         history=history,
         versions=all_versions(),
@@ -182,6 +183,15 @@ def _chosen(scores: Evaluation) -> tuple[list[int], list[int]]:
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")]
     unsure = np.argsort(confidence, kind="stable")
     return worst[:MOST_EXAMPLES].tolist(), unsure[:MOST_EXAMPLES].tolist()
+
+
+def _published(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without the folders of this machine: the pages are for others too."""
+    shown = dict(config)
+    for name in ("weights", "output"):
+        if shown.get(name):
+            shown[name] = PurePath(str(shown[name])).name
+    return {**shown, "data": published(str(config["data"]))}
 
 
 def _of_part(dataset: Any) -> list[Place]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import PurePath
 from typing import Any
 
 from kerastl.evaluation import calibration
@@ -41,8 +40,8 @@ def card(contents: ReportContents) -> str:
         mark=MARK,
         backbone=contents.config["backbone"],
         source=contents.config["backbone"].partition(":")[0],
-        data=published_data(str(contents.config["data"])),
-        weights=PurePath(str(contents.config.get("weights", "default"))).name,
+        data=str(contents.config["data"]),
+        weights=str(contents.config.get("weights", "default")),
         frozen=[block.name for block in contents.blocks if block.rates is None],
         trained=[block for block in contents.blocks if block.rates is not None],
         metrics=metric_rows(contents),
@@ -53,23 +52,6 @@ def card(contents: ReportContents) -> str:
         weakest=weakest,
         calibration_error=error,
     )
-
-
-def published_data(spec: str) -> str:
-    """A data spec without the folders of this machine.
-
-    Example:
-
-    >>> published_data("folder:/home/me/flowers/"), published_data("tfds:tf_flowers")
-    ('folder:flowers', 'tfds:tf_flowers')
-    >>> published_data("csv:/home/me/photos.csv?label=kind")
-    'csv:photos.csv?label=kind'
-    """
-    source, _, rest = spec.partition(":")
-    if source not in ("folder", "csv"):
-        return spec
-    path, mark, columns = rest.partition("?") if source == "csv" else (rest, "", "")
-    return f"{source}:{PurePath(path).name}{mark}{columns}"
 
 
 def markdown(text: Any) -> str:

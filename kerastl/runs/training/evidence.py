@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,19 +61,33 @@ def gather(prepared: PreparedRun) -> Evidence:
         labels.append(np.asarray(others[0]))
         if sum(map(len, labels)) >= MOST_IMAGES:
             break
-    data.set_epoch(0)
     truth = np.concatenate(labels)
-    numbers = np.arange(len(truth))
+    numbers, groups = np.arange(len(truth)), _groups_of_first(data, len(truth))
     losses = {
         block: fold_losses(
             model,
-            LabelledRows(np.concatenate(parts), truth, np.ones(len(truth)), numbers),
+            LabelledRows(np.concatenate(parts), truth, np.ones(len(truth)), numbers, groups=groups),
             seed=prepared.config.seed,
         )
         for block, parts in features.items()
         if parts[0].shape[1] >= _FEWEST_CHANNELS or block == model.block_names[-2]
     }
     return _compared(losses, images=len(truth))
+
+
+def _groups_of_first(data: Any, count: int) -> np.ndarray | None:
+    """Groups of the images that the first epoch begins with, as they come.
+
+    Without groups an image is its own one where it comes twice, else there are none.
+    """
+    dataset = data.train.dataset
+    data.set_epoch(0)
+    order = np.fromiter(data.train.sampler, np.int64)
+    data.set_epoch(0)
+    seen = order[~dataset.broken.numpy()[order]][:count]
+    if dataset.groups is not None:
+        return np.asarray(dataset.groups[seen])
+    return seen if len(np.unique(seen)) < len(seen) else None
 
 
 def _compared(losses: dict[str, np.ndarray], *, images: int) -> Evidence:

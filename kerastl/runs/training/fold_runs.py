@@ -128,17 +128,18 @@ def run_folds(
     """
     config = prepared.config
     folds = folds_of(prepared.data, folds=config.folds or 0, seed=config.seed)
-    fingerprint = folds.everything().fingerprint()
+    everything = folds.everything().dataset("train")
     if resume is not None:
-        check_same_images(resume, fingerprint, config.data)
+        known = (everything.identity(), everything.fingerprint())
+        check_same_images(resume, known, config.data)
     else:
         remove_folds(folder)
         checkpoints.save(
             folder / CHECKPOINT_FILE,
             prepared.model,
             Progress(),
-            config=config_file.to_toml(config),
-            data=fingerprint,
+            config=config_file.to_toml(config, folder),
+            data=everything.identity(),
         )
     results: list[FoldResult] = []
     for fold in range(folds.count):

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastl.data import split_file
+from kerastl.data.split_file import SplitRow
 from kerastl.evaluation.run_record import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
@@ -16,6 +18,7 @@ from kerastl.evaluation.run_record import (
     MODEL_FILE,
     OUT_OF_FOLD_FILE,
     PHASE,
+    SPLIT_FILE,
     save_history,
 )
 from kerastl.internals.whole_files import write_whole
@@ -98,7 +101,8 @@ class KeepEpochs(keras.callbacks.Callback):
     Args:
         folder: The run folder.
         config: Text of its config file.
-        data: Fingerprint of the training images.
+        data: What tells that the training images are the same.
+        split: Gives the rows of `split.csv`, or None: none is written.
         epochs: Logs of the epochs that an earlier process has finished.
 
     Attributes:
@@ -111,7 +115,13 @@ class KeepEpochs(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, folder: Path, config: str, *, data: str, epochs: Sequence[Mapping[str, float]] = ()
+        self,
+        folder: Path,
+        config: str,
+        *,
+        data: str,
+        split: Callable[[], Sequence[SplitRow]] | None = None,
+        epochs: Sequence[Mapping[str, float]] = (),
     ) -> None:
         super().__init__()
         self.epochs: list[dict[str, float]] = [dict(logs) for logs in epochs]
@@ -124,6 +134,7 @@ class KeepEpochs(keras.callbacks.Callback):
         self._folder = folder
         self._config = config
         self._data = data
+        self._split = split
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         measured = {key: float(value) for key, value in (logs or {}).items()}
@@ -166,6 +177,12 @@ class KeepEpochs(keras.callbacks.Callback):
             self._folder / CONFIG_FILE,
             lambda path: path.write_text(self._config, encoding="utf-8"),
         )
+        self.save_split()
+
+    def save_split(self) -> None:
+        """Write which image is in which part, with the digests that are known by now."""
+        if self._split is not None:
+            split_file.save(self._folder / SPLIT_FILE, self._split())
 
     def save_model(self) -> None:
         """Save the model as it is now."""

@@ -51,13 +51,16 @@ class Training:
         self._prepared = prepared
         self._folder = folder
         self._resume = resume
-        data = prepared.data.fingerprint()
+        data = prepared.data.dataset("train").identity()
         if resume is not None:
-            check_same_images(resume, data, prepared.config.data)
+            # kerastl 0.1 has written a fingerprint into its checkpoints.
+            known = (data, prepared.data.fingerprint())
+            check_same_images(resume, known, prepared.config.data)
         self.keep = KeepEpochs(
             folder,
-            config_file.to_toml(prepared.as_asked or prepared.config),
+            config_file.to_toml(prepared.as_asked or prepared.config, folder),
             data=data,
+            split=prepared.data.split_rows,
             epochs=resume.progress.epochs if resume else (),
         )
         self.keep.num_phases = len(prepared.phases)
@@ -227,18 +230,18 @@ class Training:
         return BestEpoch(name, patience=phase.patience, memory=memory, weights=weights)
 
 
-def check_same_images(checkpoint: Checkpoint, data: str, spec: str) -> None:
+def check_same_images(checkpoint: Checkpoint, known: Sequence[str], spec: str) -> None:
     """Refuse to go on with other images.
 
     Args:
         checkpoint: Where the run goes on.
-        data: Fingerprint of the training images now.
+        known: What the checkpoint may call the training images as they are now.
         spec: What they are called.
 
     Raises:
         ValueError: If they have changed since.
     """
-    if checkpoint.data != data:
+    if checkpoint.data not in known:
         raise ValueError(
             f"`data` must be what it was when the run began. Received: {spec}, whose training "
             "images or labels have changed since. Start anew with --overwrite."

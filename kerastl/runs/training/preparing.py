@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -110,11 +111,8 @@ def prepare(
         data = _load_quietly(config, backbone.image_size, backbone.resizing)
         for what, line in () if only_plan else described(data):  # The plan has them itself.
             echo(f"{what.capitalize()} {line}")
-    if config.calibrate and data.validation is None:
-        raise ValueError(
-            "`calibrate` must have validation images. Received: validation_split=0 and data "
-            "without a validation part. Raise the split, or leave it out."
-        )
+    for note in data.notes:
+        echo(note)
     with _precision(config.precision):
         model = ImageClassifier(
             backbone,
@@ -136,7 +134,16 @@ def prepare(
     data = data.with_batch_size(size)
     config = replace(config, batch_size=size)
     config = with_lengths(config, solver, steps_per_epoch=len(data.train))
-    return _with_phases(config, data, model, solver)
+    prepared = _with_phases(config, data, model, solver)
+    # A solved head is judged, and calibrated, out of fold.
+    judged = data.validation is not None or config.folds or prepared.is_only_solved
+    if config.calibrate and not judged:
+        raise ValueError(
+            "`calibrate` must have validation images, where more than the head is trained. "
+            "Received: validation_split=0 and data without a validation part. Raise the split, "
+            "or leave it out."
+        )
+    return prepared
 
 
 def decided(prepared: PreparedRun, strategy: str, reason: str) -> PreparedRun:
@@ -215,8 +222,14 @@ def planned_cache(prepared: PreparedRun, number: int = 0) -> str:
     )
 
 
-def load_images(config: RunConfig, model: Any) -> Any:
-    """The images that the options name, as the model wants them, and nothing changed at random."""
+def load_images(config: RunConfig, model: Any, *, split: Path | None = None) -> Any:
+    """The images that the options name, as the model wants them, and nothing changed at random.
+
+    Args:
+        config: The options.
+        model: The classifier.
+        split: The `split.csv` of the run that it is from, whose parts are taken; None: drawn.
+    """
     as_they_are = replace(
         config,
         task=model.task,
@@ -225,7 +238,7 @@ def load_images(config: RunConfig, model: Any) -> Any:
         cutmix=None,
         sampling="natural",
     )
-    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize)
+    return _load(as_they_are, model.image_size, model.resizing, resize=model.resize, split=split)
 
 
 def _seed(seed: int) -> None:
@@ -265,7 +278,14 @@ def _load_quietly(config: RunConfig, image_size: int, resizing: Resizing) -> Any
         return _load(config, image_size, resizing)
 
 
-def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | None = None) -> Any:
+def _load(
+    config: RunConfig,
+    image_size: int,
+    resizing: Resizing,
+    *,
+    resize: str | None = None,
+    split: Path | None = None,
+) -> Any:
     return load_data(
         config.data,
         image_size=image_size,
@@ -282,6 +302,8 @@ def _load(config: RunConfig, image_size: int, resizing: Resizing, resize: str | 
         task=config.task,
         augment=Augmentation(config.augment, config.flip, config.mixup, config.cutmix),
         sampling=config.sampling,
+        split=split or config.split,
+        group_by=config.group_by,
     )
 
 

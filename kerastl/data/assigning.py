@@ -1,0 +1,153 @@
+"""Which images are for training, validation and test: drawn, or as a run has written them down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from kerastl.data.items import ImageItems, JoinedItems, SourceData, groups_of
+from kerastl.data.positional_splitting import grouped_split, positional_ranks
+from kerastl.data.split_file import HASHED, POSITIONAL, RecordedSplit, label_text
+from kerastl.data.splitting import TRAIN, hashed_ranks, split
+
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+Chosen = tuple[ImageItems, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """The images of each part.
+
+    Attributes:
+        parts: Items, and which of them a part has, by part.
+        notes: What to know of it, one sentence each.
+    """
+
+    parts: Mapping[str, Chosen]
+    notes: tuple[str, ...] = ()
+
+
+def drawn(
+    data: SourceData, fractions: Mapping[str, float], *, seed: int, how: str = HASHED
+) -> Assigned:
+    """Each part's images: the source's own part, or drawn from its training images.
+
+    Args:
+        data: Images and labels.
+        fractions: Share of the training images for each part that the source lacks.
+        seed: Number that fixes the split.
+        how: One of `SPLITS`.
+
+    Raises:
+        ValueError: If the images are too few to be split.
+    """
+    missing = {part: value for part, value in fractions.items() if part not in data.parts}
+    train = data.parts[TRAIN]
+    numbers = draw(
+        train.labels,
+        missing,
+        keys=[train.key(index) for index in range(len(train.labels))],
+        groups=groups_of(train),
+        seed=seed,
+        class_names=data.class_names,
+        how=how,
+    )
+    own = {
+        part: (items, np.arange(len(items.labels)))
+        for part, items in data.parts.items()
+        if part != TRAIN
+    }
+    found: dict[str, Chosen] = {part: (train, chosen) for part, chosen in numbers.items()}
+    return Assigned(_in_order(found | own))
+
+
+def draw(
+    labels: np.ndarray,
+    fractions: Mapping[str, float],
+    *,
+    keys: Sequence[str],
+    groups: np.ndarray | None,
+    seed: int,
+    class_names: Sequence[str],
+    how: str = HASHED,
+) -> dict[str, np.ndarray]:
+    """Numbers of the images of each part, as `splitting.split` draws them.
+
+    Args:
+        labels: Class of each image, `(images,)`, or a row for each.
+        fractions: Share of each part but training.
+        keys: What each image is called.
+        groups: Images of one group stay together, text, `(images,)`; or None.
+        seed: Number that fixes the split.
+        class_names: Name of each class.
+        how: One of `SPLITS`.
+    """
+    if how == POSITIONAL:
+        if groups is not None:
+            return grouped_split(labels, groups, fractions, seed=seed)
+        ranks = positional_ranks(len(labels), seed=seed)
+        return split(labels, ranks, fractions, class_names=class_names)
+    ranks = hashed_ranks(keys if groups is None else groups.tolist(), seed=seed)
+    units = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    return split(labels, ranks, fractions, class_names=class_names, units=units)
+
+
+def recorded(data: SourceData, record: RecordedSplit) -> Assigned:
+    """Each part's images as a run has written them down; what it did not have is left out.
+
+    Args:
+        data: Images and labels.
+        record: The run's own.
+
+    Raises:
+        ValueError: If none of these images is as the run had it.
+    """
+    places = record.places()
+    found: dict[str, list[Chosen]] = {}
+    new = changed = relabelled = 0
+    for items in data.parts.values():
+        numbers: dict[str, list[int]] = {}
+        for index in range(len(items.labels)):
+            row = places.take(items.key(index))
+            if row is None:
+                new += 1
+                continue
+            numbers.setdefault(row.part, []).append(index)
+            digest = items.digest(index)
+            changed += bool(digest and row.digest and digest != row.digest)
+            relabelled += row.label != label_text(items.labels[index], data.class_names)
+        for part, chosen in numbers.items():
+            found.setdefault(part, []).append((items, np.array(chosen, np.int64)))
+    same = sum(len(chosen) for parts in found.values() for _, chosen in parts) - changed
+    if record.rows and not same:
+        raise ValueError(
+            f"The data must hold images of the run. Received: others, as {record.file} shows: "
+            f"{places.left():,} are gone, {changed:,} have another content. Name the run's own: "
+            "--data SPEC."
+        )
+    counts = {
+        "gone": places.left(),
+        "new, and left out": new,
+        "changed in content": changed,
+        "under another label": relabelled,
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    notes = (f"The images are those of the run's {record.file.name}; since then: {told}.",)
+    joined = {part: _joined(chosen) for part, chosen in found.items()}
+    return Assigned(_in_order(joined), notes if told else ())
+
+
+def _joined(chosen: list[Chosen]) -> Chosen:
+    (items, numbers), *others = chosen
+    for other, more in others:
+        both = JoinedItems(items, other)
+        items, numbers = both, np.concatenate([numbers, both.start + more])
+    return items, numbers
+
+
+def _in_order(parts: Mapping[str, Chosen]) -> dict[str, Chosen]:
+    return {part: parts[part] for part in PARTS if part in parts}

@@ -1,0 +1,116 @@
+"""`split.csv`: which image of a run was for training, which for validation, which for the test."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerastl.internals.whole_files import write_whole
+
+HASHED, POSITIONAL = "hashed", "positional"
+SPLITS = (HASHED, POSITIONAL)
+"""How parts are drawn: by what images are called, or, as kerastl 0.1 did, by their positions."""
+
+_COLUMNS = ("path", "part", "label", "digest")
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """One image of a run.
+
+    Attributes:
+        path: What it is called: the path below the data, or its number.
+        part: "train", "validation" or "test".
+        label: Name of its class, or its row.
+        digest: Of its content, in hexadecimal; "" where it was not taken.
+    """
+
+    path: str
+    part: str
+    label: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class RecordedSplit:
+    """The split of a run.
+
+    Attributes:
+        file: Where it was written down.
+        rows: Every image.
+    """
+
+    file: Path
+    rows: Sequence[SplitRow]
+
+    def places(self) -> Places:
+        """The rows by path, each to be taken once."""
+        return Places(self.rows)
+
+    def paths(self, part: str) -> frozenset[str]:
+        """The images of a part by path."""
+        return frozenset(row.path for row in self.rows if row.part == part)
+
+    def digests(self, *parts: str) -> frozenset[str]:
+        """The contents of the images of some parts, as far as they are known."""
+        return frozenset(row.digest for row in self.rows if row.part in parts and row.digest)
+
+
+class Places:
+    """Rows by path: an image that a table lists twice has two."""
+
+    def __init__(self, rows: Sequence[SplitRow]) -> None:
+        self._rows: dict[str, list[SplitRow]] = defaultdict(list)
+        for row in reversed(rows):
+            self._rows[row.path].append(row)
+
+    def take(self, path: str) -> SplitRow | None:
+        """The next row of a path, or None."""
+        rows = self._rows.get(path)
+        return rows.pop() if rows else None
+
+    def left(self) -> int:
+        """How many rows were not taken."""
+        return sum(map(len, self._rows.values()))
+
+
+def label_text(label: Any, class_names: Sequence[str]) -> str:
+    """A label as the file has it: the name of its class, or its row of numbers."""
+    if np.ndim(label):
+        return " ".join(f"{value:.7g}" for value in label)
+    return class_names[int(label)]
+
+
+def save(file: Path, rows: Iterable[SplitRow]) -> None:
+    """Write the split of a run, whole or not at all."""
+
+    def write(path: Path) -> None:
+        # A file name may be no UTF-8: its bytes are kept as they are.
+        with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            writer = csv.writer(lines, lineterminator="\n")
+            writer.writerow(_COLUMNS)
+            writer.writerows((row.path, row.part, row.label, row.digest) for row in rows)
+
+    write_whole(file, write)
+
+
+def load(file: Path) -> RecordedSplit:
+    """The split that a run has written.
+
+    Raises:
+        ValueError: If the file is not as a run writes it.
+    """
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+        rows = list(csv.reader(lines))
+    if not rows or tuple(rows[0]) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
+        raise ValueError(
+            f"{file} must have the columns {', '.join(_COLUMNS)}, as a run writes it. It is "
+            "damaged or was changed: put the run's own file back, or run again."
+        )
+    return RecordedSplit(file, [SplitRow(*row) for row in rows[1:]])
