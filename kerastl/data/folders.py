@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +62,7 @@ def read_source(spec: DataSpec) -> SourceData:
     parts, renamed = _with_names_of_training(parts)
     _check_same_classes(parts, folder)
     return SourceData(
-        parts={name: replace(_labelled(part), root=folder) for name, part in parts.items()},
+        parts={name: _labelled(part, root=folder) for name, part in parts.items()},
         class_names=tuple(parts["train"].classes),
         understanding=Understanding(
             {name: where for name, where in layout.origins.items() if name in parts},
@@ -177,10 +177,10 @@ def _check_same_classes(parts: dict[str, _Part], root: Path) -> None:
         )
 
 
-def _labelled(part: _Part) -> FileItems:
+def _labelled(part: _Part, *, root: Path) -> FileItems:
     files = list(part.classes.values())
     labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files]).astype(np.int64)
-    return FileItems(paths=tuple(path for paths in files for path in paths), labels=labels)
+    return FileItems(tuple(path for paths in files for path in paths), labels, root=root)
 
 
 def _unread(left_out: Iterable[LeftOut]) -> list[str]:

@@ -19,9 +19,6 @@ from kerastl.data.resizing import ImageSettings
 from kerastl.data.understanding import Understanding
 from kerastl.internals.printable import printable
 
-# File systems hold names of any bytes.
-_ANY_NAME = ("utf-8", "surrogateescape")
-
 
 class ImageItems(Protocol):
     """A sequence of images with labels, decoded one at a time."""
