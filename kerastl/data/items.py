@@ -122,9 +122,9 @@ class FileItems:
             path = self.paths[index]
             try:
                 about = os.stat(path)
-                digest.update(f"{path} {about.st_size} {about.st_mtime_ns}\n".encode(*_ANY_NAME))
+                digest.update(os.fsencode(f"{path} {about.st_size} {about.st_mtime_ns}\n"))
             except FileNotFoundError:
-                digest.update(f"{path} is gone\n".encode(*_ANY_NAME))
+                digest.update(os.fsencode(f"{path} is gone\n"))
         return digest.hexdigest()
 
 
