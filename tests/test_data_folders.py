@@ -39,10 +39,11 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
         (["a/1.png", "b"], "'b' in .* has none"),
         (["a/1.png", "b", "c"], "'b', 'c' in .* have none"),
         (["a", "b/notes.txt"], "holds no images in its class folders"),
-        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b"], "'b' in .*val' has none"),
+        (["train/a/1.png", "train/b", "val/a/1.png", "val/b/1.png"], "'b' in .*train' has none"),
+        (["train/a/1.png", "train/b/1.png", "val/a", "val/b"], "val' holds no images"),
         (
             ["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/c/1.png", "val/d/1.png"],
-            r"but val/ lacks 'b'; val/ has 'c', 'd' besides\.$",
+            r"but val/ has 'c', 'd' besides\.$",
         ),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "both val/ and valid"),
     ],
@@ -53,6 +54,22 @@ def test_what_is_wrong_with_a_folder_is_said(
     touch(tmp_path, *names)
     with pytest.raises(ValueError, match=message):
         read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["test/c/1.png"], ["test/c/1.png", "test/a", "test/b"], ["test/c/1.png", "test/a/notes.txt"]],
+)
+def test_a_test_part_without_some_classes_keeps_the_numbers_of_training(
+    tmp_path: Path, names: list[str]
+) -> None:
+    touch(tmp_path, "train/a/1.png", "train/b/1.png", "train/c/1.png", *names)
+    data = read(tmp_path)
+    assert data.class_names == ("a", "b", "c")
+    assert files(data, "test", tmp_path) == [("test/c/1.png", 2)]
+    assert "test/ has no image of 'a', 'b', of which its scores say nothing." in (
+        data.understanding.warnings
+    )
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

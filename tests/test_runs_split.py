@@ -193,6 +193,24 @@ def test_no_page_or_file_of_a_run_names_a_folder_of_this_machine(folder, tmp_pat
     assert "on folder:images</title>" in page
 
 
+def test_a_test_part_that_lacks_a_class_is_scored_and_evaluated(folder, tmp_path):
+    for number in range(60, 75):
+        picture(folder / "grey" / f"{number}.png", number, 80)
+    for name in ("dark", "grey"):
+        (folder / "test" / name).mkdir(parents=True)
+    (folder / "train").mkdir()
+    for name in ("dark", "light", "grey"):
+        (folder / name).rename(folder / "train" / name)
+    for name in ("dark", "grey"):
+        for file in sorted((folder / "train" / name).iterdir())[:5]:
+            file.rename(folder / "test" / name / file.name)
+    done = run(folder, tmp_path / "run")
+    assert "test/ has no image of 'light', of which its scores say nothing." in done.stderr
+    assert results.load_metrics(tmp_path / "run").images["test"] == 10
+    done = command("evaluate", tmp_path / "run")
+    assert "test part: 10 images" in done.stdout
+
+
 @pytest.fixture
 def stopped(folder, tmp_path, monkeypatch):
     config = RunConfig(

@@ -108,10 +108,14 @@ def print_comparison(
     models = [load_model(file, safe_mode=safe_mode) for file in files]
     check_alike(*models)
     scores, names, parts = [], [], ["test"]
+    told: set[str] = set()
     split = next(filter(None, (split_of(path, config) for path in paths)), None)
     for model in models:
         images = training.load_images(config, model, split=split)
         scoring.check_class_names(model.class_names, images.class_names, task=model.task)
+        for note in [note for note in images.notes if note not in told]:
+            click.echo(note, err=True)
+            told.add(note)
         if images.test is None:
             parts = [part for part, size in images.sizes.items() if size]
         scores.append(scoring.evaluate(model, _batches(images, parts), images.class_names))

@@ -89,7 +89,14 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
     labels, class_names = _labels(table, columns, task)
     groups = None
     if columns.group is not None:
-        groups = np.array([printable(cell) for cell in table.cells(columns.group)])
+        cells = [printable(cell).strip() for cell in table.cells(columns.group)]
+        empty = [row for row, cell in enumerate(cells) if not cell]
+        table.refuse(
+            empty,
+            f"must have a group for every image in the column {columns.group!r}. Received: none",
+            "Write one for each, its own for an image that is alone.",
+        )
+        groups = np.array(cells)
     paths = tuple(_paths(table, columns.path))
     items = FileItems(paths, labels, groups, root=table.file.parent)
     parts = _parts(table, columns.split, items)

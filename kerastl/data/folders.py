@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,17 +57,19 @@ def read_source(spec: DataSpec) -> SourceData:
     layout = layout_of(folder, log)
     parts = _parts(layout, folder, log)
     left_out = log.found(folder)
+    _check_classes(parts["train"], left_out)
     for part in parts.values():
-        _check_classes(part, left_out)
+        _check_holds_images(part)
     parts, renamed = _with_names_of_training(parts)
-    _check_same_classes(parts, folder)
+    lacking = _check_same_classes(parts, folder)
+    names = tuple(parts["train"].classes)
     return SourceData(
-        parts={name: _labelled(part, root=folder) for name, part in parts.items()},
-        class_names=tuple(parts["train"].classes),
+        parts={name: _labelled(part, names, root=folder) for name, part in parts.items()},
+        class_names=names,
         understanding=Understanding(
             {name: where for name, where in layout.origins.items() if name in parts},
             left_out,
-            (*layout.warnings, *renamed, *_unread(left_out)),
+            (*layout.warnings, *renamed, *lacking, *_unread(left_out)),
         ),
     )
 
@@ -160,12 +162,22 @@ def _with_names_of_training(parts: dict[str, _Part]) -> tuple[dict[str, _Part], 
     return renamed, warnings
 
 
-def _check_same_classes(parts: dict[str, _Part], root: Path) -> None:
+def _check_holds_images(part: _Part) -> None:
+    if not any(part.classes.values()):
+        raise ValueError(f"The folder {str(part.folder)!r} holds no images in its class folders.")
+
+
+def _check_same_classes(parts: dict[str, _Part], root: Path) -> list[str]:
+    """Refuse classes that are not trained on; a word on those that another part lacks."""
     expected = parts["train"].classes.keys()
-    differences = []
+    differences, lacking = [], []
     for part in parts.values():
-        if missing := sorted(expected - part.classes.keys()):
-            differences.append(f"{part.folder.name}/ lacks {_quoted(missing)}")
+        present = {name for name, paths in part.classes.items() if paths}
+        if missing := sorted(expected - present):
+            lacking.append(
+                f"{part.folder.name}/ has no image of {_quoted(missing)}, of which its scores say "
+                "nothing."
+            )
         if extra := sorted(part.classes.keys() - expected):
             differences.append(f"{part.folder.name}/ has {_quoted(extra)} besides")
     if differences:
@@ -175,10 +187,11 @@ def _check_same_classes(parts: dict[str, _Part], root: Path) -> None:
             f"The parts of {str(root)!r} must have the classes of {where}, "
             f"but {'; '.join(differences)}."
         )
+    return lacking
 
 
-def _labelled(part: _Part, *, root: Path) -> FileItems:
-    files = list(part.classes.values())
+def _labelled(part: _Part, names: Sequence[str], *, root: Path) -> FileItems:
+    files = [part.classes.get(name, []) for name in names]
     labels = np.repeat(np.arange(len(files)), [len(paths) for paths in files]).astype(np.int64)
     return FileItems(tuple(path for paths in files for path in paths), labels, root=root)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,14 @@ class LeftOutLog:
 
 def _below(path: str, root: Path) -> str:
     return printable(Path(os.path.relpath(path, root)).as_posix() + "/" * path.endswith("/"))
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Warn of nothing in some data: whoever loads them shows what is in `understanding`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        yield
 
 
 def understood(source: Any, fractions: Mapping[str, float]) -> Understanding:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from kerastl.backbones.registry import describe
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.resizing import ResizeMode
 from kerastl.data.spec_paths import published
+from kerastl.data.understanding import quietly
 from kerastl.errors import sentence
 from kerastl.prefix.feature_files import FeatureFiles
 from kerastl.runs.picking import recommending
@@ -85,15 +87,18 @@ def pick(
             "full to have its weights downloaded, or give a file by `weights`."
         )
     suggested = suggested_image_size(data) if isinstance(data, str) else None
-    loaded = load_data(
-        data,
-        image_size=suggested or _USUAL_SIZE,
-        batch_size=BATCH_SIZE,
-        resize=resize,
-        skip_broken=skip_broken,
-        seed=seed,
-        progress=echo is not None,
-    )
+    with quietly() if echo else nullcontext():
+        loaded = load_data(
+            data,
+            image_size=suggested or _USUAL_SIZE,
+            batch_size=BATCH_SIZE,
+            resize=resize,
+            skip_broken=skip_broken,
+            seed=seed,
+            progress=echo is not None,
+        )
+    for note in loaded.notes:
+        say(note)
     order = ImageOrder.of(loaded, seed=seed)
     say(f"Backbones: {len(candidates)}; {len(order):,} images of {loaded.num_classes} classes")
     if not backbones and len(candidates) < _FEW:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,8 +18,7 @@ from kerastl.blocks.block import HEAD
 from kerastl.data import load_data, suggested_image_size
 from kerastl.data.augmentation import Augmentation
 from kerastl.data.tasks import CLASSIFICATION
-from kerastl.data.understanding import described
-from kerastl.errors import DataWarning
+from kerastl.data.understanding import described, quietly
 from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.internals.printable import printable
 from kerastl.model.classifier import ImageClassifier
@@ -110,7 +108,7 @@ def prepare(
         echo(f"The module's own frozen parameters, of {', '.join(backbone.frozen)}, go by the run")
     echo(f"Data {config.data}")
     if data is None:
-        data = _load_quietly(config, backbone.image_size, backbone.resizing)
+        data = _load(config, backbone.image_size, backbone.resizing)
         for what, line in () if only_plan else described(data):  # The plan has them itself.
             echo(f"{what.capitalize()} {line}")
     with _precision(config.precision):
@@ -280,12 +278,7 @@ def _weights_for_plan(config: RunConfig) -> str:
     return config.weights
 
 
-def _load_quietly(config: RunConfig, image_size: int, resizing: Resizing) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # They are among the lines that are shown.
-        return _load(config, image_size, resizing)
-
-
+@quietly()
 def _load(
     config: RunConfig,
     image_size: int,
