@@ -12,8 +12,10 @@ from click.testing import CliRunner
 from PIL import Image
 from small_runs import at_epoch, interrupt, quiet
 
+import kerastl
 from kerastl.commands import main
-from kerastl.data import split_file
+from kerastl.data import copies, scanning, split_file
+from kerastl.data.digests import file_digest
 from kerastl.evaluation import run_record as results
 from kerastl.runs import training
 from kerastl.runs.config import RunConfig
@@ -249,3 +251,46 @@ def test_changed_bytes_are_not_resumed_with(stopped, folder):
     config, checkpoint = training.to_resume(stopped)
     with pytest.raises(ValueError, match="`data` must be what it was when the run began"):
         training.run(config, echo=quiet, resume=checkpoint)
+
+
+@pytest.fixture
+def few_up_front(monkeypatch):
+    """As if these were more files than are read before training."""
+    for module in (copies, scanning):
+        monkeypatch.setattr(module, "CHECKED_UP_FRONT", 10)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_of_many_files_the_digests_are_taken_as_they_are_read(
+    folder, tmp_path, few_up_front, workers
+):
+    run(folder, tmp_path / "run", "--workers", workers)
+    for row in rows(tmp_path / "run" / results.SPLIT_FILE):
+        assert row["digest"] == file_digest(folder / row["path"]), row
+
+
+def test_of_many_files_a_changed_one_is_refused_when_it_is_read(few_up_front, stopped, folder):
+    assert all(
+        row["digest"] for row in rows(stopped / results.SPLIT_FILE) if row["part"] == "train"
+    )
+    file = folder / paths_of(stopped, "train")[0]
+    content = file.read_bytes()
+    picture(file, 900, 10)
+    size = file.stat().st_size
+    config, checkpoint = training.to_resume(stopped)
+    if size == len(content):
+        message = "The images must be what they were when the run began. Received: another content"
+    else:  # the sizes of all are compared before
+        message = "`data` must be what it was when the run began"
+    with pytest.raises(ValueError, match=message):
+        training.run(config, echo=quiet, resume=checkpoint)
+
+
+def test_a_changed_content_is_told_by_loaders_with_workers_too(folder, few_up_front):
+    data = kerastl.load_data(f"folder:{folder}", image_size=16, num_workers=1)
+    dataset = data.dataset("train")
+    keys = [dataset.key(number) for number in range(len(dataset))]
+    dataset.contents.expect(keys, {keys[3]: "00" * 15 + "01"})
+    with pytest.raises(ValueError, match=r"another content of .*Start anew with --overwrite"):
+        list(data.train)
+    assert dataset.contents.changed == [3]

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from kerastl.data.augmentation import ChangeImage
+from kerastl.data.contents import Contents
 from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, ImageItems, JoinedItems, groups_of
 from kerastl.data.resizing import ImageSettings, resized
@@ -82,6 +83,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
         self.classes = tuple(classes)
         self.can_fork = items.can_fork
         self.broken = torch.zeros(len(indices), dtype=torch.bool).share_memory_()
+        self.contents = Contents(len(indices))
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -110,7 +112,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
                 self._items.key(index),
                 part,
                 label_text(self.labels[number], self.classes),
-                self._items.digest(index),
+                self._items.digest(index) or self.contents.digest(number),
             )
             for number, index in enumerate(map(int, self._indices))
         ]
@@ -181,6 +183,7 @@ class ImageDataset(Dataset[tuple[np.ndarray, Any] | None]):
             if self._skip_broken:
                 return None
             raise
+        self.contents.take(index, self._items, int(self._indices[index]))
         if self.change is not None:
             pixels = self.change(pixels, epoch=int(self.epoch), number=index)
         label = self.labels[index]
@@ -238,6 +241,11 @@ def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]
             left_out += 1
             continue
         except Exception:
+            if changed := dataset.contents.changed:
+                raise ValueError(
+                    "The images must be what they were when the run began. Received: another "
+                    f"content of {dataset.name(changed[0])}. Start anew with --overwrite."
+                ) from None
             broken = dataset.broken_images()
             if not broken:
                 raise

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kerastl.data.decoding import decoded
-from kerastl.data.digests import bytes_digest
+from kerastl.data.digests import bytes_digest, file_digest
 from kerastl.data.resizing import ImageSettings
 from kerastl.data.understanding import Understanding
 from kerastl.internals.printable import printable
@@ -45,6 +45,9 @@ class ImageItems(Protocol):
 
     def content(self, index: int) -> str:
         """Its digest, or what is known of its content without one."""
+
+    def read_digest(self, index: int) -> str:
+        """A digest of its content, which is read for it; "" where there is none."""
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """Something that changes when one of these images does."""
@@ -112,6 +115,10 @@ class FileItems:
         except OSError:
             return "gone"
 
+    def read_digest(self, index: int) -> str:
+        """Of the file's bytes."""
+        return file_digest(self.paths[index])
+
     def fingerprint(self, indices: np.ndarray) -> str:
         """A digest of path, size and time of change of the files; none is opened.
 
@@ -167,7 +174,11 @@ class ArrayItems:
 
     def content(self, index: int) -> str:
         """A digest of its pixels."""
-        return self.digest(index) or bytes_digest(self.images[index].tobytes())
+        return self.digest(index) or self.read_digest(index)
+
+    def read_digest(self, index: int) -> str:
+        """Of its pixels."""
+        return bytes_digest(self.images[index].tobytes())
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """A digest of every pixel."""
@@ -232,6 +243,11 @@ class JoinedItems:
         """What is known of its content."""
         part, number = self._place(index)
         return part.content(number)
+
+    def read_digest(self, index: int) -> str:
+        """Of its content, which is read for it."""
+        part, number = self._place(index)
+        return part.read_digest(number)
 
     def fingerprint(self, indices: np.ndarray) -> str:
         """Of both sources' images among these."""

@@ -89,7 +89,7 @@ def split(
     if labels.ndim > 1:
         labels, class_names = np.zeros(len(labels), np.int64), ["all"]
         _check_count(len(labels), parts)
-    elif units is None:
+    elif units is None and fractions:
         _check_class_sizes(np.bincount(labels, minlength=len(class_names)), parts, class_names)
     if units is None:
         units = np.arange(len(labels))

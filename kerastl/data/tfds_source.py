@@ -70,6 +70,10 @@ class RecordItems:
         """None is taken: a prepared set is not changed in place."""
         return ""
 
+    def read_digest(self, index: int) -> str:
+        """None is taken."""
+        return ""
+
     def content(self, index: int) -> str:
         """Which split of which prepared set it is."""
         return self._about

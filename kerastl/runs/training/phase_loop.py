@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from kerastl.data import split_file
 from kerastl.data.class_weights import balanced_weights
+from kerastl.evaluation.run_record import SPLIT_FILE
 from kerastl.internals.whole_files import remove_unfinished
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
@@ -56,6 +58,7 @@ class Training:
             # kerastl 0.1 has written a fingerprint into its checkpoints.
             known = (data, prepared.data.fingerprint())
             check_same_images(resume, known, prepared.config.data)
+            expect_same_content(prepared.data, folder)
         self.keep = KeepEpochs(
             folder,
             config_file.to_toml(prepared.as_asked or prepared.config, folder),
@@ -246,6 +249,24 @@ def check_same_images(checkpoint: Checkpoint, known: Sequence[str], spec: str) -
             f"`data` must be what it was when the run began. Received: {spec}, whose training "
             "images or labels have changed since. Start anew with --overwrite."
         )
+
+
+def expect_same_content(data: Any, folder: Path) -> None:
+    """Refuse, when it is read, a file that is not what the run's `split.csv` says.
+
+    Of few files `check_same_images` knows it before.
+
+    Args:
+        data: The images.
+        folder: The run's folder.
+    """
+    file = folder / SPLIT_FILE
+    if not file.is_file():
+        return
+    known = {row.path: row.digest for row in split_file.load(file).rows}
+    for part in (name for name, size in data.sizes.items() if size):
+        dataset = data.dataset(part)
+        dataset.contents.expect([dataset.key(number) for number in range(len(dataset))], known)
 
 
 def _cache(config: RunConfig) -> dict[str, Any]:

@@ -200,6 +200,7 @@ def _train(
     if training.keep.has_results:
         results.save_metrics(folder, measured)
     if completed:
+        training.keep.save_split()  # Of many files the digests are known once all were read.
         if prepared.held_out is None:
             _report(folder, prepared, measured, scores, shown.echo)
         training.keep.remove_checkpoint()
