@@ -1,4 +1,4 @@
-"""16-bit files of fewer bits are as bright as the same pictures in 8 bits, also one by one."""
+"""16-bit files that use fewer bits are as bright as the same pictures in 8 bits."""
 
 import numpy as np
 import pytest

@@ -73,3 +73,16 @@ def test_the_models_classes_pass_and_so_does_a_model_without_names():
 def test_the_models_classes_may_be_fewer_or_in_another_order():
     scoring.check_class_names(["cat", "dog"], ["dog", "cat"])
     scoring.check_class_names(["cat", "dog"], ["dog"])
+
+
+def test_labels_are_matched_by_name_before_they_are_scored():
+    model = Fixed()
+    model.class_names = ("cat", "cow", "dog")
+    given = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.2, 0.5, 0.3]], "float32")
+    model.predict_on_batch = lambda images: given
+    batches = [(np.zeros((3, 4, 4, 3)), np.array([1, 0, 0]))]
+    found = scoring.evaluate(model, batches, ["dog", "cat"])
+    assert list(found.labels) == [0, 2, 2]
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert list(found.class_names) == ["cat", "cow", "dog"]
+    assert scoring.missing_classes(model.class_names, ["dog", "cat"]) == ["cow"]

@@ -172,7 +172,9 @@ GOOD = {
 def test_what_cannot_be_pixels_is_refused(model, kind, method):
     images, words = BAD[kind]
     name = "validation_data" if method is validate else "x"
-    with pytest.raises(ValueError, match=f"`{name}` must hold pixels 0-255.*{words}"):
+    with pytest.raises(
+        ValueError, match=f"`{name}` must h(old pixels 0-255|ave the shape).*{words}"
+    ):
         method(model, None, images)
 
 

@@ -95,7 +95,7 @@ def _evaluate(model: Path, config: RunConfig, safe_mode: bool, *, report_in: Pat
     count = num_images(scores)
     click.echo(f"{config.data}, {which}: {count:,} images")
     if missing := scoring.missing_classes(names, images.class_names):
-        click.echo(f"The data have no images of {len(missing)} classes: {listed(missing)}.")
+        click.echo(f"Classes without images in the data: {listed(missing)}.")
     if images.skipped:
         click.echo(f"{len(images.skipped)} broken images were left out.")
     found = intervals.score_intervals(scores)

@@ -101,7 +101,8 @@ def _of_tensors(change: LabelChange, spec: Any) -> Callable[..., Any]:
         changed_batch(spec if isinstance(spec, tuple) else object(), change)  # says what is wrong
     # What the change makes of two labels is what it makes of any number.
     example = [np.zeros([2, *each.shape[1:]], each.dtype.as_numpy_dtype) for each in spec[1:]]
-    made = [each for each in change(example[0], *(example[1:] or [None])) if each is not None]
+    weights = example[1] if len(example) > 1 else None
+    made = [each for each in change(example[0], weights) if each is not None]
 
     def change_arrays(labels: Any, *weights: Any) -> list[Any]:
         return [each for each in change(labels, *(weights or (None,))) if each is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def _of_joined(datasets: Iterable[Any]) -> dict[int, str] | None:
     return first
 
 
-def _are_names(names: Any) -> bool:
+def _are_names(names: Any) -> TypeGuard[Sequence[str]]:
     return (
         isinstance(names, Sequence)
         and not isinstance(names, str)

@@ -45,9 +45,9 @@ def decoded(
 ) -> Image.Image:
     """The first picture of an image file, upright, as 8-bit RGB.
 
-    16-bit grey is scaled to 8 bit (65535 becomes 255, or the settings' `white`), CMYK
-    and palettes are converted, transparency lies over `background`, and the EXIF
-    orientation is applied.
+    16-bit grey is scaled to 8 bit (65535 or the settings' `white` becomes 255),
+    CMYK and palettes are converted, transparency lies over `background`, and
+    the EXIF orientation is applied.
 
     Args:
         source: An image file, or its content.

@@ -37,7 +37,7 @@ def evaluate(model: Any, batches: Iterable[Any], class_names: Sequence[str]) -> 
     truth, given = _labels_and_outputs(model, batches)
     if change is not None:
         truth, _ = change(truth, None)
-    return as_evaluation(task, class_names if change is None else names, truth, given)
+    return as_evaluation(task, class_names if change is None else names or (), truth, given)
 
 
 def as_evaluation(

@@ -58,6 +58,22 @@ class SeesFirstBatches(keras.Model):
         return self.predict_function if made is not None else None
 
 
+_OF_STATE = {
+    "train": ("trainable", "non_trainable", "optimizer", "metrics"),
+    "test": ("trainable", "non_trainable", "metrics"),
+    "predict": ("trainable", "non_trainable"),
+}
+
+
+def _give_back(model: Any, kind: str, state: Any) -> None:
+    """Give a model its variables back, which Keras takes out of it for the steps on JAX."""
+    names = (f"{name}_variables" for name in _OF_STATE[kind])
+    model._jax_state = dict(zip(names, state, strict=True))
+    model._jax_state_synced = False
+    model.jax_state_sync()
+    model._jax_state = None
+
+
 def sees_batches() -> bool:
     """Whether batches can be seen on this backend."""
     return keras.backend.backend() in ("torch", "jax")
@@ -71,13 +87,16 @@ def _shown(model: Any, kind: str, step: Callable[..., Any]) -> Callable[..., Any
         look = model.__dict__.get("looks", {}).pop(kind, None)
         if look is not None:
             *state, batches = arguments
-            if not isinstance(batches, list):
-                first = next(batches)
-                batches = itertools.chain([first], batches)
-                look(first)
-            else:
+            if isinstance(batches, list):
                 look(batches[0])
-            arguments = (*state, batches)
+            else:
+                first = next(batches)
+                arguments = (*state, itertools.chain([first], batches))
+                try:
+                    look(first)
+                except Exception:
+                    _give_back(model, kind, *state)
+                    raise
         return step(*arguments)
 
     return on_batches

@@ -116,7 +116,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
         rates.check_rates(self)
         wishes = CacheWishes.checked(cache, cache_views, cache_limits)
         x, y, options = fit_arguments.checked_arguments(self, x, y, given)
-        looking.at_training(self, x, options["validation_data"])
+        x, options["validation_data"] = looking.at_training(self, x, options["validation_data"])
         fit = caching.cached_fit(self, x, y, options, wishes, self._prefix_cache)
         self.cache_report = fit.report
         own = fit_arguments.own_callbacks(x, before=fit.before, after=fit.after)
@@ -152,7 +152,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
         """
         if not kwargs:  # else `fit` asks, and has looked
             x = by_the_models_names(x, self, "x")
-            looking.at(self, "test", x)
+            x = looking.at(self, "test", x)
         return super().evaluate(
             x,
             y,
@@ -178,7 +178,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
         Raises:
             ValueError: If they cannot be pixels 0-255.
         """
-        looking.at(self, "predict", x)
+        x = looking.at(self, "predict", x)
         return super().predict(
             x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
         )

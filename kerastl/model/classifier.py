@@ -391,7 +391,9 @@ class ImageClassifier(CachedModel):
         with description.under_policy(policy):
             model = cls(**arguments)
         model.get_layer(HEAD).adapt_dense(dense)
-        model.unfreeze()  # a module that is given may be frozen elsewhere
+        # A module that is given may be frozen elsewhere.
+        if others := {block.name for block in model.blocks if not block.trainable} - {*frozen}:
+            model.unfreeze(*others)
         if frozen:
             model.freeze(*frozen)
         return model

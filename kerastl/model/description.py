@@ -104,12 +104,12 @@ def config_of(model: Any) -> dict[str, Any]:
         "preprocessing": asdict(model.preprocessing),
         "resizing": asdict(model.resizing),
         "resize": model.resize,
-        "white": model.white,
         "class_names": list(model.class_names) if model.class_names else None,
         "frozen": [block.name for block in model.blocks if not block.trainable],
         "batch_norm": batch_norm.given_modes(model),
         "dtype_policy": policy_of(model),
         "name": model.name,
+        **({} if model.white is None else {"white": model.white}),
         **({"dense": dense} if (dense := head.dense_options()) else {}),
     }
 

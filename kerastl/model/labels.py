@@ -86,7 +86,7 @@ def weighed_labels(labels: Any, weights: Mapping[int, float], num_classes: int) 
         weights: Weight of each class; 1 for the others.
         num_classes: Outputs of the classifier.
     """
-    shape = getattr(labels, "shape", ())
+    shape = tuple(getattr(labels, "shape", ()))
     if num_classes == 1:
         first, second = weight_row(weights, 2)
         shares = ops.cast(labels, "float32")

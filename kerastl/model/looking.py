@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from types import GeneratorType
 from typing import Any
 
 import keras
@@ -21,21 +22,26 @@ _OWN = {
 _CALLS = ("__call__", "call", "stateless_call")
 
 
-def at_training(model: Any, x: Any, validation: Any) -> None:
+def at_training(model: Any, x: Any, validation: Any) -> tuple[Any, Any]:
     """Look at the images of `fit` and of its validation data, now or as they come.
 
     Args:
         model: The classifier.
         x: First argument of `fit`.
         validation: Its `validation_data`.
+
+    Returns:
+        Both, for use in their place.
     """
-    at(model, "train", x)
-    if validation is not None:
-        images = validation[0] if isinstance(validation, tuple | list) else validation
-        at(model, "test", images, argument="validation_data")
+    x = at(model, "train", x)
+    if isinstance(validation, tuple | list):
+        at(model, "test", validation[0], argument="validation_data")
+    elif validation is not None:
+        validation = at(model, "test", validation, argument="validation_data")
+    return x, validation
 
 
-def at(model: Any, kind: str, x: Any, *, argument: str = "x") -> None:
+def at(model: Any, kind: str, x: Any, *, argument: str = "x") -> Any:
     """Look at some of the images in an array, or else at the first batch.
 
     Args:
@@ -43,16 +49,22 @@ def at(model: Any, kind: str, x: Any, *, argument: str = "x") -> None:
         kind: "train", "test" or "predict".
         x: What the method was given.
         argument: What it is called in an error.
+
+    Returns:
+        `x`, or a generator in its place that gives the same.
     """
     model.see_first(kind, None)
     if not model.checks_pixels or own_steps(model, (*_OWN[kind], *_CALLS)):
-        return
+        return x
     if _is_array(x):
         check(model, single(x), argument)
     elif sees_batches():
         model.see_first(kind, lambda batch: _at_batch(model, batch, argument))
-    elif (batch := _first_batch(x)) is not None:
-        _at_batch(model, batch, argument)
+    else:
+        batch, x = _first_batch(x)
+        if batch is not None:
+            _at_batch(model, batch, argument)
+    return x
 
 
 def at_arrays(model: Any, x: Any) -> None:
@@ -94,10 +106,18 @@ def _at_batch(model: Any, batch: Any, argument: str) -> None:
         check(model, images, argument)
 
 
-def _first_batch(x: Any) -> Any:
-    """The first batch on TensorFlow, of what can be read again."""
+def _first_batch(x: Any) -> tuple[Any, Any]:
+    """The first batch on TensorFlow, and what gives all of them."""
     if isinstance(x, keras.utils.PyDataset):
-        return x[0]
+        return x[0], x
+    if isinstance(x, GeneratorType):
+        first = next(x, None)
+        return first, x if first is None else _again(first, x)
     if isinstance(x, Iterable) and not isinstance(x, Iterator | dict):
-        return next(iter(x), None)
-    return None
+        return next(iter(x), None), x
+    return None, x
+
+
+def _again(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest

@@ -56,14 +56,17 @@ def check_pixels(
     Raises:
         ValueError: If they are other than that.
     """
-    finding = layout_finding(tuple(images.shape), tuple(image_shape))
-    if finding is None:
-        values = some_pixels(images)
-        wants = wants_pixels(preprocessing, spec)
-        finding = None if values is None else value_finding(values, wants_pixels=wants)
+    layout = layout_finding(tuple(images.shape), tuple(image_shape))
+    if layout is not None:
+        raise ValueError(
+            f"Each image of `{argument}` must have the shape {tuple(image_shape)}. {layout}"
+        )
+    values = some_pixels(images)
+    wants = wants_pixels(preprocessing, spec)
+    finding = None if values is None else value_finding(values, wants_pixels=wants)
     if finding is None:
         return
-    text = f"`{argument}` must hold pixels 0-255, {_shape_words(image_shape)}. {finding.text}"
+    text = f"`{argument}` must hold pixels 0-255. {finding.text}"
     if finding.is_certain:
         raise ValueError(
             f"{text} If the images are right all the same, set `model.checks_pixels = False`."
@@ -106,8 +109,8 @@ def wants_pixels(preprocessing: Preprocessing, spec: str) -> bool:
     return 0.5 <= span <= 600 and not (is_identity and spec.startswith("module:"))
 
 
-def layout_finding(shape: Sequence[int], wanted: Sequence[int]) -> Finding | None:
-    """What is wrong with the axes of a batch; its size is for Keras to judge.
+def layout_finding(shape: Sequence[int], wanted: Sequence[int]) -> str | None:
+    """What is wrong with the axes of a batch, and what to do; its size is for Keras to judge.
 
     Args:
         shape: Of the batch.
@@ -115,19 +118,19 @@ def layout_finding(shape: Sequence[int], wanted: Sequence[int]) -> Finding | Non
     """
     received = f"Received: shape {tuple(shape)}"
     if tuple(shape) == tuple(wanted):
-        return Finding(f"{received}, a single image. Pass image[None], a batch of one.")
+        return f"{received}, a single image. Pass image[None], a batch of one."
     if len(shape) == 3 and tuple(shape[1:]) == tuple(wanted[:2]):
-        return Finding(f"{received}, without channels. Repeat the grey values thrice.")
+        return f"{received}, without channels. Repeat the grey values thrice."
     if len(shape) != 4 or shape[-1] == wanted[-1]:
         return None
     if shape[1] == _CHANNELS:
-        return Finding(
+        return (
             f"{received}, channels first. Move them to the end: `images.permute(0, 2, 3, 1)` of "
             "a tensor, `numpy.moveaxis(images, 1, -1)` of an array."
         )
     if shape[-1] in (1, 4) and tuple(shape[1:3]) == tuple(wanted[:2]):
         what = "one channel" if shape[-1] == 1 else "four channels"
-        return Finding(f"{received}, {what}. Convert the images to RGB.")
+        return f"{received}, {what}. Convert the images to RGB."
     return None
 
 
@@ -198,8 +201,3 @@ def _low(values: np.ndarray, high: float, received: str) -> Finding | None:
         f"{received}, as of images scaled to 0-1. Multiply them by 255, or leave the scaling out.",
         is_certain=bool(is_scaled),
     )
-
-
-def _shape_words(image_shape: Sequence[int]) -> str:
-    height, width, channels = image_shape
-    return f"(batch, {height}, {width}, {channels})"

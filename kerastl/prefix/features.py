@@ -30,7 +30,7 @@ class BoundaryFeatures:
         self._num_images = num_images
         self._views = views
         self._changes = prefix.changes
-        self._was_looked_at = False
+        self._look_at = getattr(prefix, "look_at", None)
 
     def look_at(self, images: Any) -> None:
         """Have the model look at the first images of the source, once.
@@ -38,9 +38,9 @@ class BoundaryFeatures:
         Raises:
             ValueError: If it cannot take them.
         """
-        if not self._was_looked_at:
-            self._was_looked_at = True
-            self._prefix.look_at(images)
+        look_at, self._look_at = self._look_at, None
+        if look_at is not None:
+            look_at(images)
 
     @property
     def store(self) -> FeatureStore:

@@ -154,7 +154,8 @@ def _keep_one_by_one(loader: Any, kept: Kept, numbers: np.ndarray) -> None:
 
 
 def _of_batches(prefix: RunningPrefix, x: Any) -> FeatureRows:
-    features, columns = [], []
+    features: list[np.ndarray] = []
+    columns = []
     for batch in _batches(x):
         images, *others = batch
         if not features:
