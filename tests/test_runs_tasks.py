@@ -26,7 +26,8 @@ def table(tmp_path_factory):
     lines = ["path,tags,red"]
     for number in range(40):
         bright = RNG.random(3) < 0.5
-        pixels = np.broadcast_to(np.where(bright, 230, 20), (32, 32, 3)).astype("uint8")
+        noise = RNG.integers(-15, 16, (32, 32, 3))  # copies are held out together
+        pixels = (np.where(bright, 230, 20) + noise).astype("uint8")
         Image.fromarray(pixels).save(folder / f"{number}.png")
         names = [name for name, is_on in zip(("r", "g", "b"), bright, strict=True) if is_on]
         lines.append(f"{number}.png,{';'.join(names)},{float(bright[0])}")
