@@ -213,6 +213,16 @@ def test_a_test_part_that_lacks_a_class_is_scored_and_evaluated(folder, tmp_path
     assert "test part: 10 images" in done.stdout
 
 
+def test_a_new_class_is_none_of_the_run_and_its_images_are_left_out(folder, tmp_path):
+    run(folder, tmp_path / "run")
+    before = command("evaluate", tmp_path / "run").stdout
+    for number in range(4):
+        picture(folder / "grey" / f"{number}.png", 300 + number, 80)
+    after = command("evaluate", tmp_path / "run")
+    assert after.stdout == before
+    assert "since then: 4 new, and left out." in after.stderr
+
+
 @pytest.fixture
 def stopped(folder, tmp_path, monkeypatch):
     config = RunConfig(

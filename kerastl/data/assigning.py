@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
-from kerastl.data.items import ImageItems, JoinedItems, SourceData, groups_of
+from kerastl.data.items import FileItems, ImageItems, JoinedItems, SourceData, groups_of
 from kerastl.data.positional_splitting import grouped_split, positional_ranks
 from kerastl.data.split_file import HASHED, POSITIONAL, RecordedSplit, label_text
 from kerastl.data.splitting import TRAIN, hashed_ranks, split
@@ -24,10 +24,12 @@ class Assigned:
 
     Attributes:
         parts: Items, and which of them a part has, by part.
+        class_names: Of these images.
         notes: What to know of it, one sentence each.
     """
 
     parts: Mapping[str, Chosen]
+    class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -62,7 +64,7 @@ def drawn(
         if part != TRAIN
     }
     found: dict[str, Chosen] = {part: (train, chosen) for part, chosen in numbers.items()}
-    return Assigned(_in_order(found | own))
+    return Assigned(_in_order(found | own), data.class_names)
 
 
 def draw(
@@ -106,9 +108,11 @@ def recorded(data: SourceData, record: RecordedSplit) -> Assigned:
     Raises:
         ValueError: If none of these images is as the run had it.
     """
+    before = _count(data)
+    data = _without_new_classes(data, record)
     places = record.places()
     found: dict[str, list[Chosen]] = {}
-    new = changed = relabelled = 0
+    new, changed, relabelled = before - _count(data), 0, 0
     for items in data.parts.values():
         numbers: dict[str, list[int]] = {}
         for index in range(len(items.labels)):
@@ -138,7 +142,43 @@ def recorded(data: SourceData, record: RecordedSplit) -> Assigned:
     told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     notes = (f"The images are those of the run's {record.file.name}; since then: {told}.",)
     joined = {part: _joined(chosen) for part, chosen in found.items()}
-    return Assigned(_in_order(joined), notes if told else ())
+    return Assigned(_in_order(joined), data.class_names, notes if told else ())
+
+
+def _count(data: SourceData) -> int:
+    return sum(len(items.labels) for items in data.parts.values())
+
+
+def _without_new_classes(data: SourceData, record: RecordedSplit) -> SourceData:
+    """The data without classes of which the run had no image and none has been moved to."""
+    known = {row.label for row in record.rows}
+    paths = {row.path for row in record.rows}
+    numbers = [number for number, name in enumerate(data.class_names) if name not in known]
+    if not numbers or any(items.labels.ndim > 1 for items in data.parts.values()):
+        return data
+    new = np.array(
+        [
+            number
+            for number in numbers
+            if not any(
+                items.key(int(index)) in paths
+                for items in data.parts.values()
+                for index in np.flatnonzero(items.labels == number)
+            )
+        ],
+        np.int64,
+    )
+    kept = np.setdiff1d(np.arange(len(data.class_names)), new)
+    renumbered = np.full(len(data.class_names), -1)
+    renumbered[kept] = np.arange(len(kept))
+    parts = {}
+    for part, items in data.parts.items():
+        if not isinstance(items, FileItems):
+            return data
+        rows = items.some(np.flatnonzero(~np.isin(items.labels, new)))
+        parts[part] = replace(rows, labels=renumbered[rows.labels])
+    names = tuple(data.class_names[number] for number in kept)
+    return replace(data, parts=parts, class_names=names)
 
 
 def _joined(chosen: list[Chosen]) -> Chosen:

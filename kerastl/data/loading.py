@@ -328,7 +328,7 @@ def load_data(
             items,
             indices,
             settings,
-            source.class_names,
+            assigned.class_names,
             skip_broken=skip_broken,
             change=change if part == "train" else None,
         )
@@ -342,7 +342,7 @@ def load_data(
         train=loaders["train"],
         validation=loaders.get("validation"),
         test=loaders.get("test"),
-        class_names=source.class_names,
+        class_names=assigned.class_names,
         settings=settings,
         task=task,
         understanding=understood(source, fractions).with_remarks(notes=assigned.notes),
