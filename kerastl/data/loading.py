@@ -290,7 +290,7 @@ def load_data(
     check_task(task)
     if isinstance(augment, str):
         augment = Augmentation(augment)
-    source, in_memory = _source_data(spec, class_names, task)
+    source, in_memory = source_data(spec, class_names, task)
     _check_training_options(augment, sampling, task)
     source, skipped = without_broken_images(source, skip_broken=skip_broken, progress=progress)
     fractions = {"test": test_split, "validation": validation_split}
@@ -348,10 +348,10 @@ def _check_count(name: str, value: int, *, at_least: int) -> None:
         )
 
 
-def _source_data(
+def source_data(
     spec: str | tuple[Any, Any], class_names: Sequence[str] | None, task: str
 ) -> tuple[SourceData, bool]:
-    """The images of a spec, and whether they are in memory."""
+    """The images of a spec in the parts that it has itself, and whether they are in memory."""
     if isinstance(spec, tuple | list):
         if len(spec) != 2:
             raise ValueError(

@@ -14,9 +14,9 @@ from markupsafe import Markup
 from kerastl.internals.tables import align
 from kerastl.internals.versions import __version__
 from kerastl.internals.whole_files import write_whole
+from kerastl.pages.environment import environment
 from kerastl.runs.picking.charts import blocks_chart, is_chosen, speed_chart
 from kerastl.runs.picking.results import CandidateScore, FineTuning, Pick
-from kerastl.runs.report.page import environment
 
 JSON_FILE = "pick.json"
 PAGE_FILE = "pick.html"
@@ -98,7 +98,7 @@ def text(found: Pick) -> str:
 
 def page(found: Pick) -> str:
     """The HTML page, which needs nothing beside it."""
-    template = environment(autoescape=True).get_template("pick.html.jinja")
+    template = environment("kerastl.runs.report", autoescape=True).get_template("pick.html.jinja")
     chart = blocks_chart(found.candidates, name="blocks")
     return template.render(
         found=found,
