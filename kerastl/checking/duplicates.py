@@ -25,6 +25,7 @@ from kerastl.checking.inventory import Inventory
 from kerastl.checking.reading import Facts
 from kerastl.checking.resemblance import near_pairs
 from kerastl.data.digests import copies
+from kerastl.data.tasks import REGRESSION
 
 # Sides of a near copy may differ so much in proportion.
 _MOST_STRETCHED = 1.12
@@ -84,7 +85,7 @@ def copies_found(inventory: Inventory, facts: Facts, sets: Sequence[CopySet]) ->
         how = "exact copies" if each.is_exact else "near copies"
         same_file = len({inventory.name(number) for number in numbers}) < len(numbers)
         listed = "; a file is listed more than once" if same_file else ""
-        is_contradiction = inventory.is_of_classes and len(labels) > 1
+        is_contradiction = inventory.task != REGRESSION and len(labels) > 1
         if is_contradiction:
             names = " and ".join(repr(name) for name in sorted(labels))
             yield Finding(
@@ -99,7 +100,8 @@ def copies_found(inventory: Inventory, facts: Facts, sets: Sequence[CopySet]) ->
         elif not is_contradiction:
             kind = EXACT_COPY if each.is_exact else NEAR_COPY
             images = _first_kept(inventory, numbers)
-            yield Finding(kind, f"{len(numbers)} {how} in {parts.pop()}{listed}", images)
+            where = f" in {parts.pop()}" if len(inventory.parts) > 1 else ""
+            yield Finding(kind, f"{len(numbers)} {how}{where}{listed}", images)
 
 
 def groups_found(inventory: Inventory) -> Iterator[Finding]:

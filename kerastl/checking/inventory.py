@@ -99,8 +99,7 @@ class Inventory:
 
     def name(self, number: int) -> str:
         """Its path, or what else its source calls it."""
-        name = self._of(number).name(int(self.place[number]))
-        return name if self.path(number) or len(self.parts) == 1 else f"{self.part(number)} {name}"
+        return self._of(number).name(int(self.place[number]))
 
     def path(self, number: int) -> Path | None:
         """Its file; None where it is in memory or a record."""

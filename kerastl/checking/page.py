@@ -81,6 +81,11 @@ class Section:
         """Its place in the page."""
         return self.kind.name.replace(" ", "-")
 
+    @property
+    def shows_many(self) -> bool:
+        """Whether its findings are wider than one picture: several of them, or words alone."""
+        return any(len(each.images) != 1 for each in self.shown)
+
 
 def page(found: DataCheck) -> str:
     """The HTML, which needs nothing beside it."""
@@ -163,6 +168,6 @@ def _picture(found: DataCheck, number: int) -> str:
 
 
 def _below(name: str, folder: str) -> str:
-    if not folder:
-        return name
+    if not folder:  # a record: its set's name and number, without the folder that it is in
+        return name.rpartition("/")[2]
     return Path(os.path.relpath(name, folder)).as_posix()

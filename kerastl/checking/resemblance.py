@@ -16,7 +16,9 @@ from scipy.ndimage import gaussian_filter
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _FREQUENCIES = 8
 _NEIGHBOURS = 6
-_ROWS_AT_ONCE, _PAIRS_AT_ONCE = 1024, 2000
+_PAIRS_AT_ONCE = 2000
+# Products of pictures with pictures in memory at once.
+_PRODUCTS_AT_ONCE = 2**25
 # Below this correlation of low frequencies with the nearest a picture has no copy.
 _SIMILAR = 0.97
 _SMOOTH = 0.7
@@ -64,8 +66,7 @@ def near_pairs(thumbnails: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 def _neighbours(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The most similar pictures of each, `(pictures, neighbours)`, and whether the first is.
 
-    The products are of all with all, in one matrix product per thousand: 100,000 images take
-    about a minute.
+    The products are of all with all, by matrix products of many rows at a time.
     """
     import torch
 
@@ -76,8 +77,9 @@ def _neighbours(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count = min(_NEIGHBOURS, len(low) - 1)
     found = np.empty((len(low), count), np.int64)
     similar = np.empty(len(low), bool)
-    for start in range(0, len(low), _ROWS_AT_ONCE):
-        rows = slice(start, min(start + _ROWS_AT_ONCE, len(low)))
+    step = max(1, _PRODUCTS_AT_ONCE // len(low))
+    for start in range(0, len(low), step):
+        rows = slice(start, min(start + step, len(low)))
         products = vectors[rows] @ vectors.T
         own = torch.arange(rows.start, rows.stop)
         products[own - rows.start, own] = -2.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kerastl.commands.failures import one_clear_line
+from kerastl.commands.options import short_task_options, task_of_options
 from kerastl.data.tasks import CLASSIFICATION, TASKS
 from kerastl.runs import backends
 from kerastl.runs.config import RunConfig
@@ -34,10 +36,9 @@ PAGE_FILE = "check.html"
 @click.option(
     "--task",
     type=click.Choice(TASKS),
-    default=CLASSIFICATION,
-    show_default=True,
-    help="What the labels are.",
+    help=f"What the labels are.  [default: {CLASSIFICATION}]",
 )
+@short_task_options
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 @click.option(
     "--write",
@@ -62,13 +63,13 @@ def check(
     backbone: str,
     weights: str,
     image_size: int | None,
-    task: str,
     as_json: bool,
     write: Path | None,
     output: Path,
     page: bool,
     strict: bool,
     seed: int,
+    **task: Any,
 ) -> None:
     """Look for what spoils a training or its scores in DATA, and change nothing.
 
@@ -92,7 +93,7 @@ def check(
         backbone=None if backbone.lower() == "none" else backbone,
         weights=weights,
         image_size=image_size,
-        task=task,
+        task=task_of_options(task) or CLASSIFICATION,
         seed=seed,
         progress=True,
     )
