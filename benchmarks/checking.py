@@ -162,7 +162,7 @@ def score(planted: Planted, found: Any, seconds: float) -> dict[str, Any]:
         "other label errors": right.count(False),
         f"flips among the first {len(first)}": f"{sum(first)}",
         "seconds per 1,000": round(1000 * seconds / found.num_images, 1),
-        "of them without the network": round(
+        "of them for copies and faults": round(
             1000 * found.seconds["copies and faults"] / found.num_images, 1
         ),
     }

@@ -49,12 +49,12 @@ def rare_classes(
     counts = by_part.sum(0)
     largest = int(counts.max(initial=0))
     for number in np.argsort(counts, kind="stable"):
-        count, name = int(counts[number]), names[number]
+        count, name = int(counts[number]), names[int(number)]
         if count < _FEWEST or (count < _FEW and count < _FEW_SHARE * largest):
             images = "1 image" if count == 1 else f"{count} images"
             yield Finding(RARE_CLASS, f"{name!r} has {images}, the largest class {largest:,}")
     for number, part in enumerate(parts):
-        missing = [names[n] for n in np.flatnonzero((by_part[number] == 0) & (counts > 0))]
+        missing = [names[int(n)] for n in np.flatnonzero((by_part[number] == 0) & (counts > 0))]
         if missing:
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             listed = ", ".join(map(repr, missing[:5]))

@@ -60,9 +60,7 @@ class ImageFeatures:
             class_names=inventory.class_names,
             task=inventory.task,
         )
-        self.settings = ImageSettings.checked(
-            self.model.image_size, resize=self.model.resize, resizing=self.model.resizing
-        )
+        self.settings = ImageSettings.checked(self.model.image_size, resizing=self.model.resizing)
         boundary = end_of_backbone(self.model)
         self._function = prefix_function(self.model, boundary)
         self._files = FeatureFiles() if files is None else files

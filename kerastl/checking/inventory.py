@@ -119,7 +119,9 @@ class Inventory:
             return BETWEEN_LABELS.join(self.class_names[n] for n in np.flatnonzero(row))
         return BETWEEN_LABELS.join(f"{value:g}" for value in row)
 
-    def found(self, number: int, action: str = LOOK, *, suggested_label: str = "") -> FoundImage:
+    def found(
+        self, number: int | np.integer[Any], action: str = LOOK, *, suggested_label: str = ""
+    ) -> FoundImage:
         """An image as a finding has it."""
         number = int(number)
         return FoundImage(

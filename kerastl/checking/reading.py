@@ -208,7 +208,8 @@ def _header(path: Path) -> tuple[tuple[int, int], str, str]:
 
 def _filled_share(pixels: np.ndarray) -> float:
     """Share of the rows, from below, that are the even grey of missing data."""
-    is_filled = (np.abs(pixels.astype(np.int16) - _FILLED) <= 1).all((1, 2))
+    distance = np.abs(pixels.astype(np.int16) - _FILLED).reshape(len(pixels), -1)
+    is_filled = distance.max(1) <= 1
     rows = len(pixels) if is_filled.all() else int(np.argmin(is_filled[::-1]))
     share = rows / len(pixels)
     return share if share >= _HALF_EMPTY else 0.0

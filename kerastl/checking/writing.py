@@ -193,7 +193,7 @@ def count_rows(found: DataCheck) -> Iterator[tuple[str, int, int, str]]:
 
 
 def _count_rows(found: DataCheck) -> list[tuple[str, ...]]:
-    rows = [("found", "count", "images", "proposed")]
+    rows: list[tuple[str, ...]] = [("found", "count", "images", "proposed")]
     for name, count, images, proposed in count_rows(found):
         rows.append((name, f"{count:,}", f"{images:,}" if images else "-", proposed or "-"))
     return rows
