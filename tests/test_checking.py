@@ -87,6 +87,12 @@ def test_a_changed_copy_is_found(folder, change):
     assert kinds & {"near copy", "exact copy"}
 
 
+def test_a_fine_texture_is_not_blank(folder):
+    texture = np.indices((400, 400)).sum(0) % 2 * 200
+    Image.fromarray(texture.astype("uint8")).convert("RGB").save(folder / "train/cat/net.png")
+    assert not quick(folder).of("blank")
+
+
 @pytest.mark.parametrize("kind", ["mirrored", "other colours", "half of it"])
 def test_another_picture_of_the_same_thing_is_no_copy(folder, kind):
     image = photograph(3)

@@ -24,6 +24,8 @@ from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, check_ta
 
 DEFAULT_BACKBONE = "bundled:efficientnet_lite0"
 _FEWEST_TO_JUDGE = 20
+# Share of the images that must get their label for likely label errors to be more than hints.
+_RELIABLE = 0.75
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,7 @@ def check_data(
         found = _LabelErrors(inventory, *features.predictions(facts, together, seed=seed))
         findings += found.findings()
         expected = found.expected
+        notes += found.notes()
         seconds["label errors"] = time.perf_counter() - start
     order = {kind.name: number for number, kind in enumerate(KINDS)}
     return DataCheck(
@@ -239,6 +242,19 @@ class _LabelErrors:
     ) -> None:
         self._inventory, self._numbers, self._given = inventory, numbers, probabilities
         self.expected = 0.0
+
+    def notes(self) -> list[str]:
+        """How far the findings can be relied on, where that is not far."""
+        if not self._inventory.is_of_classes or not len(self._numbers):
+            return []
+        right = self._given.argmax(1) == self._inventory.labels[self._numbers]
+        if right.mean() >= _RELIABLE:
+            return []
+        return [
+            f"A head on these features gives only {_percent(right.mean())} of the images their "
+            "label, so the likely label errors are hints at most. A larger --image-size or "
+            "another --backbone may tell the classes apart better."
+        ]
 
     def findings(self) -> Iterator[Finding]:
         """Each one, the likeliest first."""

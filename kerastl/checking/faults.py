@@ -22,7 +22,7 @@ from kerastl.checking.reading import Facts
 
 # Shorter sides below this are tiny, pixels, where they are below this share of the usual one too.
 _TINY_SIDE, _TINY_SHARE = 64, 0.4
-# Standard deviations of a blank thumbnail, in levels of 255; of the usual one where all are faint.
+# Standard deviations of a blank image, in levels of 255; and of a faint one among clear ones.
 _BLANK, _FAINT, _FAINT_SHARE = 1.0, 4.0, 0.1
 # How often longer than the usual image, and in which proportion at least.
 _ODD_FACTOR, _ODD_PROPORTION = 2.5, 2.5
@@ -54,9 +54,7 @@ def _blank(inventory: Inventory, facts: Facts, sound: np.ndarray) -> Iterator[Fi
     usual = float(np.median(contrast[sound]))
     limit = max(_BLANK, min(_FAINT, _FAINT_SHARE * usual))
     for number in sound[contrast[sound] < limit]:
-        detail = (
-            f"Its thumbnail varies by {contrast[number]:.1f} levels of 255, others by {usual:.0f}"
-        )
+        detail = f"It varies by {contrast[number]:.1f} levels of 255, others by {usual:.0f}"
         yield Finding(BLANK, detail, (inventory.found(number, LEAVE_OUT),))
 
 

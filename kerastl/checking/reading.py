@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ _ORIENTATION = 0x0112
 _ON_ITS_SIDE = 5
 # What libjpeg fills missing rows with, and how much of a picture must be so.
 _FILLED, _HALF_EMPTY = 128, 0.15
+# Rows and columns of a picture that are enough to see whether it is blank.
+_LOOKED_AT = 128
 
 TakePixels = Callable[[np.ndarray, np.ndarray], None]
 
@@ -45,6 +47,8 @@ class Facts:
         digests: Of the pixels and the size; "" where it is broken.
         reasons: Why it is broken; "" where it is not.
         half_empty: Share of the height that is filled up, from below.
+        contrast: Standard deviation of the grey levels, of the image as it was
+            read: a fine texture is even in a thumbnail.
         thumbnails: `(images, SIDE, SIDE, 3)`, uint8.
     """
 
@@ -55,6 +59,7 @@ class Facts:
     digests: np.ndarray
     reasons: np.ndarray
     half_empty: np.ndarray
+    contrast: np.ndarray
     thumbnails: np.ndarray = field(repr=False)
 
     @property
@@ -66,11 +71,6 @@ class Facts:
     def brightness(self) -> np.ndarray:
         """Mean of each image, 0-255."""
         return self.thumbnails.reshape(len(self.thumbnails), -1).mean(1)
-
-    @property
-    def contrast(self) -> np.ndarray:
-        """Standard deviation of the grey thumbnail, in levels."""
-        return np.asarray(self.thumbnails.mean(3).reshape(len(self.thumbnails), -1).std(1))
 
     @property
     def is_grey(self) -> np.ndarray:
@@ -92,6 +92,7 @@ class _Seen:
     mode: str = ""
     digest: str = ""
     half_empty: float = 0.0
+    contrast: float = 0.0
     thumbnail: np.ndarray | None = None
     pixels: np.ndarray | None = None
 
@@ -135,6 +136,7 @@ def read(
         digests=np.array([look.digest for look in seen], dtype=str),
         reasons=np.array([look.reason for look in seen], dtype=object),
         half_empty=np.array([look.half_empty for look in seen]),
+        contrast=np.array([look.contrast for look in seen]),
         thumbnails=thumbnails,
     )
 
@@ -190,6 +192,7 @@ def _looked_at(
         mode=mode,
         digest=bytes_digest(f"{size} {content.shape} ".encode() + content.tobytes()),
         half_empty=_filled_share(content) if kind == "JPEG" else 0.0,
+        contrast=_contrast(content),
         thumbnail=thumbnail,
         pixels=pixels,
     )
@@ -206,6 +209,12 @@ def _header(path: Path) -> tuple[tuple[int, int], str, str]:
         return size, str(image.format or ""), image.mode
 
 
+def _contrast(pixels: np.ndarray) -> float:
+    """Standard deviation of grey levels, of every so many pixels of a large image."""
+    step = max(1, min(pixels.shape[:2]) // _LOOKED_AT)
+    return float(pixels[::step, ::step].mean(2, dtype=np.float32).std())
+
+
 def _filled_share(pixels: np.ndarray) -> float:
     """Share of the rows, from below, that are the even grey of missing data."""
     distance = np.abs(pixels.astype(np.int16) - _FILLED).reshape(len(pixels), -1)
@@ -216,6 +225,4 @@ def _filled_share(pixels: np.ndarray) -> float:
 
 
 def _without_pixels(look: _Seen) -> _Seen:
-    return _Seen(
-        look.reason, look.width, look.height, look.format, look.mode, look.digest, look.half_empty
-    )
+    return replace(look, pixels=None, thumbnail=None)
