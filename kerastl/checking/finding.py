@@ -50,8 +50,8 @@ HALF_EMPTY = Kind(
 LABEL_ERROR = Kind(
     "likely label error",
     "Likely label errors",
-    "A head that had not seen the image is surer of another class than it usually is of that "
-    "class's own images (confident learning; Northcutt et al., 2021). Look before you change.",
+    "A head that had not seen the image hardly believes its label and takes it for another class "
+    "(confident learning, pruned by class; Northcutt et al., 2021). Look before you change.",
 )
 EXACT_COPY = Kind("exact copy", "Exact copies", "Pixel for pixel the same picture.")
 NEAR_COPY = Kind(
