@@ -18,6 +18,7 @@ from kerastl.internals.versions import __version__ as __version__
 if TYPE_CHECKING:
     from kerastl.backbones.registry import list_backbones
     from kerastl.blocks.block import Block
+    from kerastl.checking.check import check_data
     from kerastl.data import load_data
     from kerastl.evaluation.calibration import calibrate
     from kerastl.exporting.export import export_model
@@ -32,6 +33,7 @@ __all__ = [
     "Block",
     "ImageClassifier",
     "calibrate",
+    "check_data",
     "cross_validate",
     "export_model",
     "layerwise_decay",
@@ -46,6 +48,7 @@ _HOMES = {
     "Block": "kerastl.blocks.block",
     "ImageClassifier": "kerastl.model.classifier",
     "calibrate": "kerastl.evaluation.calibration",
+    "check_data": "kerastl.checking.check",
     "cross_validate": "kerastl.model.cross_validation",
     "export_model": "kerastl.exporting.export",
     "layerwise_decay": "kerastl.optimizers.schedules",

@@ -15,6 +15,7 @@ from kerastl.internals.old_paths import OLD_PATHS
 ROOMS = (
     "errors",
     "internals",
+    "pages",
     "backbones",
     "data",
     "blocks",
@@ -23,6 +24,7 @@ ROOMS = (
     "optimizers",
     "prefix",
     "model",
+    "checking",
     "exporting",
     "runs",
     "commands",

@@ -10,6 +10,7 @@ import click
 from kerastl.commands.backbones import backbones
 from kerastl.commands.blocks import blocks
 from kerastl.commands.cache import cache
+from kerastl.commands.check import check
 from kerastl.commands.compare import compare
 from kerastl.commands.embed import embed
 from kerastl.commands.evaluate import evaluate
@@ -40,6 +41,7 @@ def main() -> None:
 
 _COMMANDS = (
     run,
+    check,
     plan,
     find_rate,
     pick,

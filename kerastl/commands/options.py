@@ -70,7 +70,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_config(config_path: Path | None = None, **given: Any) -> Any:
-        given |= {"task": _task(given)}
+        given |= {"task": task_of_options(given)}
         rest = {name: given.pop(name) for name in list(given) if name not in _FIELDS}
         return command(_resolve(config_path, given), **rest)
 
@@ -78,9 +78,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for field in reversed(dataclasses.fields(RunConfig)):
         if not field.metadata["only_in_file"]:
             decorated = _option(field)(decorated)
-    for task in reversed(_SHORT_TASKS):
-        help_text = f"The same as --task {task}."
-        decorated = click.option(f"--{task}", is_flag=True, help=help_text)(decorated)
+    decorated = short_task_options(decorated)
     decorated = click.option(
         "--overwrite", is_flag=True, help="Replace the run that the output folder holds, if any."
     )(decorated)
@@ -100,7 +98,15 @@ _HINTS = typing.get_type_hints(RunConfig)
 _SHORT_TASKS = (MULTI_LABEL, REGRESSION)
 
 
-def _task(given: dict[str, Any]) -> str | None:
+def short_task_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--multi-label` and `--regression`; `task_of_options` takes them in."""
+    for task in reversed(_SHORT_TASKS):
+        help_text = f"The same as --task {task}."
+        command = click.option(f"--{task}", is_flag=True, help=help_text)(command)
+    return command
+
+
+def task_of_options(given: dict[str, Any]) -> str | None:
     """The task that the command line names; takes the short options out of `given`.
 
     Raises:

@@ -239,7 +239,7 @@ def solve_rows(
     )
     loss = _loss_of(model)
     given = None if penalty is None else np.atleast_1d(np.asarray(penalty, float))
-    found = solve(rows, loss, folded[images], penalty=given, device=_device())
+    found = solve(rows, loss, folded[images], penalty=given, device=device())
     _assign(model, found)
     labels = np.concatenate(all_labels)[first]
     return SolvedHead(
@@ -277,7 +277,7 @@ def fold_losses(model: Any, rows: LabelledRows, *, seed: int = 0) -> np.ndarray:
     targets = _targets(model, rows.labels)
     of_task = Rows([rows.features], targets, rows.weights, model.num_classes)
     folds = fold_numbers(_classes(model, targets), len(targets), groups=_groups([rows]), seed=seed)
-    return held_out_losses(of_task, _loss_of(model), folds, device=_device()).mean(1)
+    return held_out_losses(of_task, _loss_of(model), folds, device=device()).mean(1)
 
 
 def _loss_of(model: Any) -> str:
@@ -370,7 +370,7 @@ def _assign(model: Any, found: Solution) -> None:
     head.logits.bias.assign((found.bias * head.temperature).astype("float32"))
 
 
-def _device() -> str:
+def device() -> str:
     """Where products with rows run, as torch names it."""
     import torch
 

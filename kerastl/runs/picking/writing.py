@@ -16,9 +16,9 @@ from kerastl.data.spec_paths import published
 from kerastl.internals.tables import align
 from kerastl.internals.versions import __version__
 from kerastl.internals.whole_files import write_whole
+from kerastl.pages.environment import environment
 from kerastl.runs.picking.charts import blocks_chart, is_chosen, speed_chart
 from kerastl.runs.picking.results import CandidateScore, FineTuning, Pick
-from kerastl.runs.report.page import environment
 
 JSON_FILE = "pick.json"
 PAGE_FILE = "pick.html"
@@ -107,7 +107,7 @@ def _published_command(command: str) -> str:
 
 def page(found: Pick) -> str:
     """The HTML page, which needs nothing beside it."""
-    template = environment(autoescape=True).get_template("pick.html.jinja")
+    template = environment("kerastl.runs.report", autoescape=True).get_template("pick.html.jinja")
     chart = blocks_chart(found.candidates, name="blocks")
     return template.render(
         command=_published_command(found.recommendation.command),

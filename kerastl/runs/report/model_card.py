@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 from kerastl.evaluation import calibration
+from kerastl.pages.environment import environment
 from kerastl.runs.report.contents import ReportContents
 from kerastl.runs.report.page import (
     class_scores,
-    environment,
     folds_sentence,
     metric_parts,
     metric_rows,
@@ -32,7 +32,7 @@ def card(contents: ReportContents) -> str:
         rows = [row for row in class_scores(scores)[:-1] if row.count]
         weakest = min(rows, key=lambda row: row.recall)
         error = calibration.expected_calibration_error(scores.labels, scores.probabilities)
-    made = environment(autoescape=False)
+    made = environment("kerastl.runs.report", autoescape=False)
     made.filters |= {"md": markdown, "yaml": yaml_text}
     return made.get_template("model_card.md.jinja").render(
         run=contents,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from kerastl.evaluation import calibration, intervals
 from kerastl.evaluation.folds import described_folds
 from kerastl.evaluation.run_record import RunResults
 from kerastl.evaluation.scores import Evaluation
+from kerastl.pages.environment import environment, readable_seconds
+from kerastl.pages.pictures import picture
 from kerastl.runs.report import charts, pictures
 from kerastl.runs.report.contents import Example, ReportContents
 
@@ -70,66 +71,13 @@ def page(contents: ReportContents) -> str:
         "most_open_rows": _MOST_OPEN_ROWS,
         **({} if scores is None else _scored(scores)),
     }
-    template = environment(autoescape=True).get_template("report.html.jinja")
+    template = environment("kerastl.runs.report", autoescape=True).get_template("report.html.jinja")
     return template.render(run=contents, results=contents.results, scores=scores, **values)
-
-
-def environment(*, autoescape: bool) -> Environment:
-    """Jinja with this package's templates, in which a missing value is an error."""
-    made = Environment(
-        loader=PackageLoader("kerastl.runs.report", "templates"),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    made.filters |= {
-        "percent": lambda share: f"{100 * share:.1f} %",
-        "rate": lambda rate: f"{rate:.3g}",
-        "seconds": readable_seconds,
-        "option": readable_option,
-    }
-    return made
 
 
 def title(contents: ReportContents) -> str:
     """What was trained on what."""
     return f"{contents.config['backbone']} on {contents.config['data']}"
-
-
-def readable_seconds(seconds: float) -> str:
-    """A time in the unit that suits it.
-
-    Example:
-
-    >>> readable_seconds(3.21), readable_seconds(75), readable_seconds(7300)
-    ('3.2 s', '1 min 15 s', '2 h 1 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def readable_option(value: Any) -> str:
-    """An option's value as a reader wants it.
-
-    Example:
-
-    >>> readable_option({"head": 0.001}), readable_option(()), readable_option(True)
-    ('head=0.001', 'none', 'yes')
-    """
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={readable_option(each)}" for key, each in value.items()) or "none"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        between = "; " if any(isinstance(each, Mapping) for each in value) else ", "
-        return between.join(map(readable_option, value)) or "none"
-    return "none" if value is None else str(value)
 
 
 def folds_sentence(results: RunResults) -> str:
@@ -277,7 +225,7 @@ def _pictured(examples: Sequence[Example]) -> list[dict[str, Any]]:
     return [
         {
             "about": example,
-            "picture": pictures.picture(example.pixels),
+            "picture": picture(example.pixels),
             "heated": None
             if example.heat is None
             else pictures.heated(example.pixels, example.heat),

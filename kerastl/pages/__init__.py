@@ -1,0 +1,1 @@
+"""What all pages that kerastl writes have in common: style, templates, pictures."""
