@@ -357,3 +357,37 @@ def test_parts_of_a_table_have_the_names_of_folders(table, words):
     source = read(table(rows(*cells, header="path,label,Split")))
     assert list(source.parts) == ["train", "validation", "test"]
     assert source.understanding.origins["test"] == "by the column 'Split'"
+
+
+def test_images_that_a_table_says_to_leave_out_are_not_read_and_counted(table, tmp_path):
+    for number in range(6):
+        (tmp_path / f"{number}.png").touch()
+    lines = ["path,label,action,kind"]
+    lines += ["0.png,a,leave out,exact copy", "1.png,a,look,near copy", "1.png,a,keep,"]
+    lines += ["2.png,b,keep,", "3.png,b,keep,", "0.png,a,look,label", "4.png,b,Leave Out,broken"]
+    data = read_source(parse_data_spec(table("\n".join(lines))))
+    items = data.parts["train"]
+    assert [path.name for path in items.paths] == ["1.png", "2.png", "3.png"]
+    assert items.labels.tolist() == [0, 1, 1]
+    assert [str(each) for each in data.understanding.left_out] == [
+        "image that the table says to leave out: 2 (0.png, 4.png)"
+    ]
+
+
+@pytest.mark.parametrize("actions", [("run", "jump"), ("keep", "throw away"), ("", "")])
+def test_a_column_of_other_actions_leaves_nothing_out(table, tmp_path, actions):
+    lines = ["path,label,action"]
+    for number, action in enumerate(actions):
+        (tmp_path / f"{number}.png").touch()
+        lines.append(f"{number}.png,{'ab'[number]},{action}")
+    data = read_source(parse_data_spec(table("\n".join(lines))))
+    assert len(data.parts["train"].paths) == 2
+
+
+def test_a_label_that_is_an_action_is_a_label(table, tmp_path):
+    lines = ["path,action"]
+    for number, action in enumerate(("keep", "look", "leave out")):
+        (tmp_path / f"{number}.png").touch()
+        lines.append(f"{number}.png,{action}")
+    data = read_source(parse_data_spec(f"{table(chr(10).join(lines))}?label=action"))
+    assert data.class_names == ("keep", "leave out", "look")

@@ -13,11 +13,12 @@ import numpy as np
 from kerastl.checking.classes import class_counts, classes_found
 from kerastl.checking.duplicates import copies_found, copy_sets, groups_found, held_together
 from kerastl.checking.faults import faults_found
-from kerastl.checking.finding import KINDS, LABEL_ERROR, LOOK, Finding
+from kerastl.checking.finding import KINDS, LABEL_ERROR, Finding
 from kerastl.checking.inventory import Inventory
 from kerastl.checking.label_errors import label_errors
 from kerastl.checking.reading import SIDE, read
 from kerastl.checking.shortcuts import shortcuts_found
+from kerastl.data.actions import LOOK
 from kerastl.data.resizing import ImageSettings
 from kerastl.data.specs import suggested_image_size
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION, check_task

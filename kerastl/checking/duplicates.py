@@ -13,10 +13,7 @@ from kerastl.checking.finding import (
     CONTRADICTION,
     EXACT_COPY,
     GROUP_LEAK,
-    KEEP,
     LEAK,
-    LEAVE_OUT,
-    LOOK,
     NEAR_COPY,
     Finding,
     FoundImage,
@@ -24,6 +21,7 @@ from kerastl.checking.finding import (
 from kerastl.checking.inventory import Inventory
 from kerastl.checking.reading import Facts
 from kerastl.checking.resemblance import near_pairs
+from kerastl.data.actions import KEEP, LEAVE_OUT, LOOK
 from kerastl.data.digests import copies
 from kerastl.data.tasks import REGRESSION
 

@@ -10,8 +10,6 @@ from kerastl.checking.finding import (
     BLANK,
     BROKEN,
     HALF_EMPTY,
-    LEAVE_OUT,
-    LOOK,
     ODD_CHANNELS,
     ODD_SHAPE,
     TINY,
@@ -19,6 +17,7 @@ from kerastl.checking.finding import (
 )
 from kerastl.checking.inventory import Inventory
 from kerastl.checking.reading import Facts
+from kerastl.data.actions import LEAVE_OUT, LOOK
 
 # Shorter sides below this are tiny, pixels, where they are below this share of the usual one too.
 _TINY_SIDE, _TINY_SHARE = 64, 0.4

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from kerastl.data.actions import LOOK
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -95,12 +97,6 @@ KINDS = (
     SHORTCUT,
 )
 """Every kind, the gravest first."""
-
-LEAVE_OUT = "leave out"
-KEEP = "keep"
-LOOK = "look"
-ACTIONS = (LEAVE_OUT, LOOK, KEEP)
-"""What may be proposed for an image."""
 
 
 @dataclass(frozen=True)

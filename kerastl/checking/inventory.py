@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kerastl.checking.finding import LOOK, FoundImage
+from kerastl.checking.finding import FoundImage
+from kerastl.data.actions import LOOK
 from kerastl.data.assigning import PARTS
 from kerastl.data.items import FileItems, ImageItems, groups_of
 from kerastl.data.resizing import ImageSettings

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerastl.checking.finding import ACTIONS, KEEP, KINDS, Finding
+from kerastl.checking.finding import KINDS, Finding
+from kerastl.data.actions import ACTIONS, KEEP
 from kerastl.data.specs import parse_data_spec
 from kerastl.data.tasks import REGRESSION
 from kerastl.internals.tables import align

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
+from kerastl.data.actions import of_actions
 from kerastl.data.csv_labels import (
     Labels,
     columns_of_zeros_and_ones,
@@ -86,6 +87,8 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
         known=(*_LABEL_NAMES, *_SPLIT_NAMES, *named),
     )
     columns = _columns(table, given, spec)
+    others = filter(None, (*columns.labels, columns.split, columns.group))
+    table, left_out = of_actions(table, columns.path, *others)
     labels, class_names = _labels(table, columns, task)
     groups = None
     if columns.group is not None:
@@ -108,6 +111,7 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
         class_names,
         Understanding(
             {part: f"by the column {columns.split!r}" for part in parts if columns.split},
+            left_out,
             warnings=(warning,) if warning else (),
         ),
     )
