@@ -366,6 +366,7 @@ def test_arguments_without_published_weights_are_refused_with_keras_reason() -> 
         _build("MobileNet", "default", alpha="0.3")
 
 
+@pytest.mark.slow
 def test_published_efficientnet_weights_give_plain_keras_features_in_the_same_layers(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_the_config_of_a_run_is_resolved(finished):
     assert values["learning_rate"] > 0
 
 
+@pytest.mark.slow
 def test_the_config_repeats_the_run(finished, tmp_path):
     folder, _ = finished
     again = tmp_path / "again"
@@ -122,6 +123,7 @@ def test_evaluate_gives_the_runs_own_test_scores(finished):
     assert "Confusion matrix" in result.stdout
 
 
+@pytest.mark.slow
 def test_evaluate_on_other_data_uses_all_images_and_says_so(pictures, tmp_path):
     folder = tmp_path / "run"
     data = f"folder:{pictures}"

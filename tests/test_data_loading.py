@@ -150,7 +150,7 @@ def test_images_in_memory_need_no_workers(folder: Path) -> None:
     assert load_data(f"folder:{folder}").train.num_workers > 0
 
 
-@pytest.mark.parametrize("num_workers", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_keras_fits_evaluates_and_predicts_on_the_batches(folder: Path, num_workers: int) -> None:
     import keras
 

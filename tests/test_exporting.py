@@ -124,6 +124,7 @@ def test_a_model_of_mixed_precision_becomes_a_file_in_float32(name, pixels, tmp_
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_a_trained_model_with_frozen_blocks_and_a_cache_is_exported_whole(
     images, labels, pixels, tmp_path
 ):

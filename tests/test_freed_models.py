@@ -101,7 +101,7 @@ noisy = pytest.mark.filterwarnings("ignore")
         predict,
         calibrate,
         save,
-        pytest.param(export, marks=noisy),
+        pytest.param(export, marks=[noisy, slow]),
         pytest.param(train_compiled, marks=[noisy, slow]),
     ],
 )

@@ -327,7 +327,13 @@ def fit(model, images, labels) -> list[float]:
     return model.fit(images, labels, **arguments).history["loss"]
 
 
-@pytest.mark.parametrize("backbone", ["torchvision:resnet18", "keras:MobileNet?alpha=0.25"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        pytest.param("torchvision:resnet18", marks=pytest.mark.slow),
+        "keras:MobileNet?alpha=0.25",
+    ],
+)
 def test_a_saved_model_goes_on_as_if_it_had_not_stopped(tmp_path, images, labels, backbone):
     model = kerastl.ImageClassifier(
         backbone, 4, weights=None, image_size=32, class_names=["a", "b", "c", "d"]

@@ -48,7 +48,7 @@ def test_history_with_the_cache_is_the_history_without(
     assert np.ptp(histories[0]["loss"]) > 0
 
 
-@pytest.mark.parametrize("cache", [False, "auto"])
+@pytest.mark.parametrize("cache", [pytest.param(False, marks=pytest.mark.slow), "auto"])
 def test_worker_processes_that_read_ahead_change_no_order(cache, tmp_path):
     """Two workers read four batches ahead: more than an epoch has here."""
     histories = []

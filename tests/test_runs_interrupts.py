@@ -41,7 +41,7 @@ def start(folder, output) -> subprocess.Popen:
 @pytest.mark.parametrize(
     ("after", "says", "files"),
     [
-        ("Epoch 2/", "Error: Stopped. Kept in", sorted(results.RUN_FILES)),
+        ("Epoch 2/", "Error: Stopped. Kept in", sorted((*results.RUN_FILES, results.SPLIT_FILE))),
         pytest.param(
             "Strategy", "Error: Stopped. No epoch was finished", [], marks=pytest.mark.slow
         ),

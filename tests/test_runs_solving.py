@@ -137,6 +137,7 @@ def test_gradual_from_a_solved_head_has_no_phase_for_the_head_alone(config):
     assert sum(line.startswith("Phase ") for line in lines) == 4
 
 
+@pytest.mark.slow
 def test_fine_tuning_that_is_no_better_than_its_start_gives_the_solved_head(config, monkeypatch):
     config = replace(config, strategy="full", solver="solve", epochs=2, keep_start=True)
     monkeypatch.setattr(phase_loop.Training, "_is_better_than_start", lambda self: False)

@@ -85,6 +85,7 @@ def test_the_split_of_a_run_is_in_its_folder(folder, tmp_path):
     assert len({row["digest"] for row in found}) == 60
 
 
+@pytest.mark.slow
 def test_a_test_image_that_is_gone_or_changed_is_counted(folder, tmp_path):
     run(folder, tmp_path / "run")
     test = [
@@ -97,6 +98,7 @@ def test_a_test_image_that_is_gone_or_changed_is_counted(folder, tmp_path):
     assert "since then: 1 gone, 1 changed in content." in done.stderr
 
 
+@pytest.mark.slow
 def test_images_that_were_trained_on_are_no_test_under_another_name_either(folder, tmp_path):
     run(folder, tmp_path / "run")
     shutil.copytree(folder, tmp_path / "moved")
@@ -112,6 +114,7 @@ def test_images_that_were_trained_on_are_no_test_under_another_name_either(folde
     assert "trained on" not in done.output
 
 
+@pytest.mark.slow
 def test_without_a_test_part_it_is_said_that_the_model_has_seen_the_images(folder, tmp_path):
     run(folder, tmp_path / "run", "--test-split", 0)
     done = command("evaluate", tmp_path / "run")
@@ -120,6 +123,7 @@ def test_without_a_test_part_it_is_said_that_the_model_has_seen_the_images(folde
     )
 
 
+@pytest.mark.slow
 def test_a_run_of_an_older_version_gets_its_old_split_and_a_warning(folder, tmp_path):
     run(folder, tmp_path / "run", "--split", "positional")
     config = tmp_path / "run" / results.CONFIG_FILE
@@ -136,6 +140,7 @@ def test_a_run_of_an_older_version_gets_its_old_split_and_a_warning(folder, tmp_
     assert rows(tmp_path / "again" / results.SPLIT_FILE) == kept
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_test_are_compared_on_it_after_files_were_added(folder, tmp_path):
     run(folder, tmp_path / "a")
     run(folder, tmp_path / "b", "--pooling", "max")
@@ -148,6 +153,7 @@ def test_two_runs_with_one_test_are_compared_on_it_after_files_were_added(folder
     assert (done.exit_code == 0) == (tests[0] == tests[1])
 
 
+@pytest.mark.slow
 def test_data_and_run_are_moved_together(folder, tmp_path, monkeypatch):
     run(folder, tmp_path / "run")
     before = command("evaluate", tmp_path / "run").stdout
@@ -159,6 +165,7 @@ def test_data_and_run_are_moved_together(folder, tmp_path, monkeypatch):
     assert after.splitlines()[1:] == before.splitlines()[1:]
 
 
+@pytest.mark.slow
 def test_data_that_were_moved_are_found_by_their_content_and_a_namesake_is_not_taken(
     folder, tmp_path, monkeypatch
 ):
@@ -195,6 +202,7 @@ def test_no_page_or_file_of_a_run_names_a_folder_of_this_machine(folder, tmp_pat
     assert "on folder:images</title>" in page
 
 
+@pytest.mark.slow
 def test_a_test_part_that_lacks_a_class_is_scored_and_evaluated(folder, tmp_path):
     for number in range(60, 75):
         picture(folder / "grey" / f"{number}.png", number, 80)
@@ -213,6 +221,7 @@ def test_a_test_part_that_lacks_a_class_is_scored_and_evaluated(folder, tmp_path
     assert "test part: 10 images" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_new_class_is_none_of_the_run_and_its_images_are_left_out(folder, tmp_path):
     run(folder, tmp_path / "run")
     before = command("evaluate", tmp_path / "run").stdout
@@ -270,6 +279,7 @@ def few_up_front(monkeypatch):
         monkeypatch.setattr(module, "CHECKED_UP_FRONT", 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_of_many_files_the_digests_are_taken_as_they_are_read(
     folder, tmp_path, few_up_front, workers

@@ -23,10 +23,11 @@ QUICK = ("--backbone", "keras:MobileNet?alpha=0.25", "--weights", "none", "--ima
 def table(tmp_path_factory):
     """Forty pictures: labels say which colours are bright, a number how bright red is."""
     folder = tmp_path_factory.mktemp("table")
+    random = np.random.default_rng(1)
     lines = ["path,tags,red"]
     for number in range(40):
-        bright = RNG.random(3) < 0.5
-        noise = RNG.integers(-15, 16, (32, 32, 3))  # copies are held out together
+        bright = random.random(3) < 0.5
+        noise = random.integers(-15, 16, (32, 32, 3))  # copies are held out together
         pixels = (np.where(bright, 230, 20) + noise).astype("uint8")
         Image.fromarray(pixels).save(folder / f"{number}.png")
         names = [name for name, is_on in zip(("r", "g", "b"), bright, strict=True) if is_on]
@@ -43,7 +44,10 @@ def kerastl_says(*arguments):
 
 @pytest.mark.parametrize(
     ("flag", "column", "score"),
-    [("--multi-label", "tags", "mean_average_precision"), ("--regression", "red", "r2")],
+    [
+        ("--multi-label", "tags", "mean_average_precision"),
+        pytest.param("--regression", "red", "r2", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_is_trained_evaluated_and_predicted_with(table, tmp_path, flag, column, score):
     folder = tmp_path / "run"

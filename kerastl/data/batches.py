@@ -241,7 +241,8 @@ def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]
             left_out += 1
             continue
         except Exception:
-            if changed := dataset.contents.changed:
+            contents = getattr(dataset, "contents", None)
+            if contents is not None and (changed := contents.changed):
                 raise ValueError(
                     "The images must be what they were when the run began. Received: another "
                     f"content of {dataset.name(changed[0])}. Start anew with --overwrite."
