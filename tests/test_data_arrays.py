@@ -88,3 +88,15 @@ def test_the_digits_use_the_whole_range() -> None:
     original = load_digits().images
     for grey, scaled in levels.items():
         assert (items.images[original == grey] == scaled).all()
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 1.02 / 255, 2.5 / 255])
+def test_images_scaled_to_1_and_a_little_beyond_are_refused(scale):
+    images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3)) * scale
+    with pytest.raises(ValueError, match="look scaled to 0-1"):
+        array_data(images, np.array([0, 1, 0, 1]))
+
+
+def test_dark_images_of_whole_numbers_are_images():
+    images = np.random.default_rng(0).integers(0, 3, (4, 8, 8, 3)).astype("float32")
+    assert array_data(images, np.array([0, 1, 0, 1])).class_names == ("0", "1")

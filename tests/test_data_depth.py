@@ -1,5 +1,9 @@
 """16-bit files that use fewer bits are as bright as the same pictures in 8 bits."""
 
+import struct
+import warnings
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +11,8 @@ from small_models import tiny_resnet
 
 import kerastl
 from kerastl.commands.model_data import read_images
-from kerastl.data import load_image
+from kerastl.data import load_data, load_image
+from kerastl.data.decoding import decoded
 from kerastl.errors import BrokenImagesError
 
 SIZE = 32
@@ -119,3 +124,35 @@ def test_a_picture_beyond_the_models_range_is_refused(tmp_path):
 def test_features_and_digests_tell_ranges_apart(tmp_path):
     folder = write(tmp_path, 1023 / 255)
     assert load(folder).fingerprint() != load(folder, white=65535).fingerprint()
+
+
+def _color_png(path, highest):
+    """A PNG of 16 bits per channel, which Pillow does not write."""
+    values = np.random.default_rng(highest).integers(0, highest + 1, (8, 8, 3)).astype(">u2")
+    lines = b"".join(b"\0" + row.tobytes() for row in values)
+
+    def chunk(kind, content):
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+@pytest.mark.parametrize(("highest", "is_dark"), [(4095, True), (16000, True), (65535, False)])
+def test_color_images_of_16_bits_that_come_out_black_are_warned_of(tmp_path, highest, is_dark):
+    for number in range(8):
+        _color_png(tmp_path / "ab"[number % 2] / f"{number}.png", highest - number)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load_data(f"folder:{tmp_path}", image_size=8, num_workers=0)
+    assert any("come out nearly black" in str(each.message) for each in caught) == is_dark
+
+
+def test_a_16_bit_pgm_is_read_as_the_same_picture_in_8_bits(tmp_path):
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    (tmp_path / "a.pgm").write_bytes(b"P5 8 8 65535\n" + values.astype(">u2").tobytes())
+    pixels = np.asarray(decoded(tmp_path / "a.pgm"))
+    np.testing.assert_allclose(pixels[..., 0], values / 65535 * 255, atol=1)

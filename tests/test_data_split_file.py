@@ -58,7 +58,7 @@ def test_what_came_went_and_changed_since_is_counted(folder, tmp_path):
     assert again.names("test") == test[1:]
     assert again.notes == (
         "The images are those of the run's split.csv; since then: 1 gone, 2 new, and left out, "
-        "1 changed in content.",
+        "1 changed in content, and left out.",
     )
 
 

@@ -144,6 +144,10 @@ UNLIKELY = {
     "levels": (np.round(FLOATS / 255 * 16), "16 levels of grey"),
     "brightened": (FLOATS * 1.2, "Clip them"),
     "bright and normalised": (FLOATS / 255 + 1.1, "hardly more than black"),
+    "some scaled to 0-1": (
+        np.where(np.arange(len(FLOATS))[:, None, None, None] % 2, FLOATS / 255, FLOATS),
+        "images that were looked at with values of at most 1",
+    ),
 }
 
 GOOD = {

@@ -79,6 +79,12 @@ def split_notes(model: Path, config: RunConfig, images: Any) -> list[str]:
             "each image's position again. If files were added or removed since, images that it "
             "was trained on are in its test part now; run again to be sure.",
         ]
+    if own and not file.is_file() and path_of(config.data) is not None:
+        return [
+            *notes,
+            f"{model} has no {SPLIT_FILE}, so its parts are drawn anew: if files were added or "
+            "removed since, images that it was trained on may be in its test part now.",
+        ]
     if own or not file.is_file():
         return notes
     trained_on = split_file.load(file).digests("train", "validation")

@@ -11,6 +11,9 @@ from kerastl.data.class_names import NumberName
 from kerastl.data.items import ArrayItems, SourceData
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
+# Fractions up to here are images scaled to 0-1, and what resampling adds to them.
+_DARKEST = 3
+
 
 def array_data(
     images: Any,
@@ -73,7 +76,8 @@ def _checked_images(images: np.ndarray) -> np.ndarray:
             raise ValueError(
                 f"`images` must hold pixels 0-255. Received: values from {low} to {high}."
             )
-        if images.dtype.kind == "f" and 0 < high <= 1:
+        is_fraction = images.dtype.kind == "f" and 0 < high < _DARKEST
+        if is_fraction and (high <= 1 or not np.array_equal(images, np.rint(images))):
             raise ValueError(
                 "`images` must hold pixels 0-255. Received: floats of at most "
                 f"{high}, which look scaled to 0-1. Multiply them by 255."

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerastl.data.items import FileItems, ImageItems, JoinedItems, SourceData, groups_of
 from kerastl.data.positional_splitting import grouped_split, positional_ranks
-from kerastl.data.split_file import HASHED, POSITIONAL, RecordedSplit, label_text
+from kerastl.data.split_file import HASHED, POSITIONAL, RecordedSplit, label_text, rows_of
 from kerastl.data.splitting import TRAIN, hashed_ranks, split
 
 Part = Literal["train", "validation", "test"]
@@ -64,7 +64,28 @@ def drawn(
         if part != TRAIN
     }
     found: dict[str, Chosen] = {part: (train, chosen) for part, chosen in numbers.items()}
-    return Assigned(_in_order(found | own), data.class_names)
+    notes = (
+        _lacking(train.labels, numbers, data.class_names) if groups_of(train) is not None else []
+    )
+    return Assigned(_in_order(found | own), data.class_names, tuple(notes))
+
+
+def _lacking(
+    labels: np.ndarray, parts: Mapping[str, np.ndarray], class_names: Sequence[str]
+) -> list[str]:
+    """A word on each class that groups, or copies, keep out of a part."""
+    if labels.ndim > 1:
+        return []
+    notes = []
+    for part, numbers in parts.items():
+        absent = np.setdiff1d(labels, labels[numbers])
+        if len(absent):
+            names = ", ".join(repr(class_names[int(number)]) for number in absent)
+            notes.append(
+                f"The {part} part has no image of {names}, whose groups are in other parts: its "
+                "scores say nothing of it."
+            )
+    return notes
 
 
 def draw(
@@ -110,33 +131,35 @@ def recorded(data: SourceData, record: RecordedSplit) -> Assigned:
     """
     before = _count(data)
     data = _without_new_classes(data, record)
-    places = record.places()
-    found: dict[str, list[Chosen]] = {}
-    new, changed, relabelled = before - _count(data), 0, 0
-    for items in data.parts.values():
-        numbers: dict[str, list[int]] = {}
-        for index in range(len(items.labels)):
-            row = places.take(items.key(index))
-            if row is None:
-                new += 1
-                continue
-            numbers.setdefault(row.part, []).append(index)
-            digest = items.digest(index)
-            changed += bool(digest and row.digest and digest != row.digest)
-            relabelled += row.label != label_text(items.labels[index], data.class_names)
-        for part, chosen in numbers.items():
-            found.setdefault(part, []).append((items, np.array(chosen, np.int64)))
-    same = sum(len(chosen) for parts in found.values() for _, chosen in parts) - changed
-    if record.rows and not same:
+    images = [(items, index) for items in data.parts.values() for index in range(len(items.labels))]
+    rows = rows_of(
+        [(items.key(index), items.digest(index)) for items, index in images], record.rows
+    )
+    kept: dict[str, dict[int, list[int]]] = {}
+    relabelled = 0
+    parts = list(data.parts.values())
+    for (items, index), row in zip(images, rows.rows, strict=True):
+        if row is None:
+            continue
+        place = next(number for number, part in enumerate(parts) if part is items)
+        kept.setdefault(row.part, {}).setdefault(place, []).append(index)
+        relabelled += row.label != label_text(items.labels[index], data.class_names)
+    found = {
+        part: [(parts[place], np.array(chosen, np.int64)) for place, chosen in places.items()]
+        for part, places in kept.items()
+    }
+    if record.rows and not found:
         raise ValueError(
             f"The data must hold images of the run. Received: others, as {record.file} shows: "
-            f"{places.left():,} are gone, {changed:,} have another content. Name the run's own: "
+            f"{rows.gone:,} are gone, {rows.changed:,} have another content. Name the run's own: "
             "--data SPEC."
         )
+    new = before - len(images) + sum(row is None for row in rows.rows) - rows.changed
     counts = {
-        "gone": places.left(),
+        "gone": rows.gone,
         "new, and left out": new,
-        "changed in content": changed,
+        "changed in content, and left out": rows.changed,
+        "under another name": rows.moved,
         "under another label": relabelled,
     }
     told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)

@@ -150,7 +150,7 @@ def _turn_upright(image: Image.Image) -> None:
 
 def is_sixteen_bit(image: Image.Image) -> bool:
     """Whether a picture is of 16-bit grey."""
-    return image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+    return image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
 
 
 def _as_rgb(image: Image.Image, background: Color, white: int) -> Image.Image:

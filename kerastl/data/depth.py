@@ -18,6 +18,9 @@ _WHITES = (255, 1023, 4095, 16383)
 _PROBED = 32
 _MOST_READ = 5000
 _MOST_THREADS = 8
+_PNG = b"\x89PNG\r\n\x1a\n"
+# Of 14 bits and fewer the high byte is below this.
+_DARK = 64
 
 
 def white_of(data: SourceData) -> int | None:
@@ -51,6 +54,45 @@ def white_notes(white: int | None) -> list[str]:
         f"The 16-bit images use {bits} bits, 0-{white}: {white} becomes white, here and in "
         "whatever the model sees later."
     ]
+
+
+def dark_color_warning(data: SourceData) -> str | None:
+    """A warning of 16-bit colour images that use fewer bits: Pillow keeps the high byte alone.
+
+    Args:
+        data: The images.
+    """
+    some = _spread(_paths(data.parts), _PROBED)
+    deep = [path for path in some if _is_deep_color(path)]
+    if not deep:
+        return None
+    with quiet_decoding():
+        highest = max(map(_highest_color, deep))
+    if not 0 <= highest < _DARK:
+        return None
+    return (
+        f"16-bit colour images such as {deep[0].name} come out nearly black, {highest} of 255 at "
+        "most: they use few of their bits, and only the high byte is read. Save them with 8 bits "
+        "per channel."
+    )
+
+
+def _is_deep_color(path: Path) -> bool:
+    """Whether a file is a PNG of 16 bits per channel in colour, by its header."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(26)
+    except OSError:
+        return False
+    return header[:8] == _PNG and len(header) == 26 and header[24] == 16 and header[25] in (2, 6)
+
+
+def _highest_color(path: Path) -> int:
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            return int(np.asarray(image.convert("RGB")).max())
+    except Exception:  # a broken file is for whoever reads it
+        return -1
 
 
 def _paths(parts: Mapping[str, ImageItems]) -> list[Path]:

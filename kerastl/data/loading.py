@@ -16,7 +16,7 @@ from kerastl.data.assigning import PARTS, Assigned, Part, drawn, recorded
 from kerastl.data.augmentation import Augmentation, ChangeImage
 from kerastl.data.batches import ImageDataset, default_num_workers, image_loader
 from kerastl.data.copies import kept_together, with_copies_told, with_digests
-from kerastl.data.depth import white_notes, white_of
+from kerastl.data.depth import dark_color_warning, white_notes, white_of
 from kerastl.data.grouping import grouped_by_name, with_groups_told
 from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.ordering import SeededOrder
@@ -314,7 +314,10 @@ def load_data(
         source = grouped_by_name(source, group_by)
     found = white_of(source) if white is None else None
     settings = replace(settings, white=white or found)
-    told = source.understanding.with_remarks(notes=white_notes(found))
+    dark = dark_color_warning(source)
+    told = source.understanding.with_remarks(
+        warnings=[dark] if dark else [], notes=white_notes(found)
+    )
     source = with_copies_told(with_groups_told(replace(source, understanding=told)))
     if split == HASHED:
         source = kept_together(source)

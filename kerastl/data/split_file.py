@@ -49,10 +49,6 @@ class RecordedSplit:
     file: Path
     rows: Sequence[SplitRow]
 
-    def places(self) -> Places:
-        """The rows by path, each to be taken once."""
-        return Places(self.rows)
-
     def paths(self, part: str) -> frozenset[str]:
         """The images of a part by path."""
         return frozenset(row.path for row in self.rows if row.part == part)
@@ -62,22 +58,54 @@ class RecordedSplit:
         return frozenset(row.digest for row in self.rows if row.part in parts and row.digest)
 
 
-class Places:
-    """Rows by path: an image that a table lists twice has two."""
+@dataclass(frozen=True)
+class Found:
+    """The rows of some images.
 
-    def __init__(self, rows: Sequence[SplitRow]) -> None:
-        self._rows: dict[str, list[SplitRow]] = defaultdict(list)
-        for row in reversed(rows):
-            self._rows[row.path].append(row)
+    Attributes:
+        rows: Of each image, or None: it is new, or not what it was.
+        changed: How many images have a row's path and another content.
+        moved: How many are a row's picture under another path.
+        gone: How many rows no image has, those of another content apart.
+    """
 
-    def take(self, path: str) -> SplitRow | None:
-        """The next row of a path, or None."""
-        rows = self._rows.get(path)
-        return rows.pop() if rows else None
+    rows: Sequence[SplitRow | None]
+    changed: int
+    moved: int
+    gone: int
 
-    def left(self) -> int:
-        """How many rows were not taken."""
-        return sum(map(len, self._rows.values()))
+
+def rows_of(images: Sequence[tuple[str, str]], rows: Sequence[SplitRow]) -> Found:
+    """The row of each image: by path where the content agrees, else by content.
+
+    Args:
+        images: Path and digest of each; "" for a digest that is not known.
+        rows: What a run has written down; a path that a table lists twice has two.
+    """
+    by_path: dict[str, list[int]] = defaultdict(list)
+    by_digest: dict[str, list[int]] = defaultdict(list)
+    for number, row in reversed(list(enumerate(rows))):
+        by_path[row.path].append(number)
+        if row.digest:
+            by_digest[row.digest].append(number)
+    found: list[SplitRow | None] = [None] * len(images)
+    taken: set[int] = set()
+    for image, (path, digest) in enumerate(images):
+        candidates = by_path.get(path, [])
+        if candidates and digest in ("", rows[candidates[-1]].digest or digest):
+            number = candidates.pop()
+            taken.add(number)
+            found[image] = rows[number]
+    moved = 0
+    for image, (_, digest) in enumerate(images):
+        same = [number for number in by_digest.get(digest, []) if number not in taken]
+        if found[image] is None and same:
+            moved += 1
+            taken.add(same[-1])
+            found[image] = rows[same[-1]]
+    missed = {path for image, (path, _) in enumerate(images) if found[image] is None}
+    changed = sum(row.path in missed for n, row in enumerate(rows) if n not in taken)
+    return Found(found, changed, moved, len(rows) - len(taken) - changed)
 
 
 def label_text(label: Any, class_names: Sequence[str]) -> str:

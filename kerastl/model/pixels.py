@@ -21,6 +21,8 @@ _FEW, _MANY = 0.02, 0.1
 # Of images scaled to 0-1 or normalised, no value is beyond.
 _NORMALISED = 20
 _CHANNELS = 3
+# Least standard deviation of what is a picture of 0-1 and not a black one of 0-255.
+_PICTURE = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def check_pixels(
     values = some_pixels(images)
     wants = wants_pixels(preprocessing, spec)
     finding = None if values is None else value_finding(values, wants_pixels=wants)
+    if finding is None and values is not None and wants:
+        finding = mixture_finding(values)
     if finding is None:
         return
     text = f"`{argument}` must hold pixels 0-255. {finding.text}"
@@ -152,6 +156,26 @@ def value_finding(values: np.ndarray, *, wants_pixels: bool) -> Finding | None:
     if low < 0:
         return _negative(values, low, high, received)
     return _low(values, high, received)
+
+
+def mixture_finding(values: np.ndarray) -> Finding | None:
+    """Some images scaled to 0-1 among others that are not, as a loader of PNG and JPEG gives.
+
+    Args:
+        values: A batch, `(images, height, width, channels)`, as a whole 0-255.
+    """
+    if values.dtype.kind != "f" or values.ndim < 2:
+        return None
+    by_image = values.reshape(len(values), -1)
+    highest, spread = by_image.max(1), by_image.std(1)
+    scaled = (highest <= 1) & (spread > _PICTURE) & (by_image != np.rint(by_image)).any(1)
+    if not scaled.any() or scaled.mean() < _MANY:
+        return None
+    return Finding(
+        f"Received: {scaled.sum()} of {len(values)} images that were looked at with values of at "
+        "most 1, and others beyond, as where some are scaled to 0-1. Scale all alike, to 0-255.",
+        is_certain=False,
+    )
 
 
 def _too_high(values: np.ndarray, high: float, received: str) -> Finding | None:
