@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
+from kerastl.backbones import foreign_code
 from kerastl.backbones.base import Backbone, BackboneInfo
 from kerastl.errors import unknown_name
 from kerastl.internals.triton import keep_away_from_tensorflow
@@ -61,8 +62,9 @@ def build(spec: str, *, weights: str | None, image_size: int | None) -> Backbone
     Raises:
         UnknownNameError: If the spec or the weights' name is unknown.
         WeightsError: If the weights cannot be had or do not fit.
-        ValueError: If an argument or the image size is refused.
+        ValueError: If an argument or the image size is refused, or a file names code.
     """
+    foreign_code.check(spec)
     keep_away_from_tensorflow()
     module, name, arguments = _parse(spec)
     if weights is not None and weights.lower() == "none":

@@ -35,7 +35,9 @@ def load_model(
     """
     file = Path(path).expanduser()
     _check_file(file)
-    token = given_to_load.set(Given(backbone, blocks, may_import=not safe_mode))
+    token = given_to_load.set(
+        Given(backbone, blocks, may_import=not safe_mode, origin=f"the model file {file}")
+    )
     try:
         return keras.saving.load_model(file, safe_mode=safe_mode)
     finally:
