@@ -19,6 +19,8 @@ SOURCES: dict[str, str] = {
     "keras": "kerastl.backbones.keras_applications",
     "module": "kerastl.backbones.torch_module",
 }
+# Arguments that make every layer wider.
+_WIDTHS = ("alpha", "depth_multiplier")
 _HOW_TO_LIST = "`kerastl backbones` lists all."
 
 
@@ -48,6 +50,34 @@ def describe(spec: str) -> BackboneInfo:
     """
     module, name, _ = _parse(spec)
     return module.describe(name)
+
+
+def expected_parameters(spec: str, *, image_size: int) -> float | None:
+    """About how many parameters a backbone has at least, nothing built; None where nobody knows.
+
+    Its published classifying layer counts too.
+
+    Args:
+        spec: The spec, with its arguments.
+        image_size: Height and width, pixels.
+
+    Raises:
+        UnknownNameError: If the spec names no backbone.
+    """
+    module, name, arguments = _parse(spec)
+    count: float | None = module.describe(name).num_parameters
+    if hasattr(module, "parameters_at"):
+        count = module.parameters_at(name, image_size) or count
+    if count is None:
+        return None
+    for argument in _WIDTHS:
+        try:
+            width = float(arguments.get(argument, 1))
+        except ValueError:
+            continue  # `build` says what it must be
+        # Parameters grow with a width once or twice.
+        count *= width if width > 1 else width**2
+    return count
 
 
 def build(spec: str, *, weights: str | None, image_size: int | None) -> Backbone:

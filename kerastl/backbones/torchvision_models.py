@@ -35,6 +35,21 @@ def describe(name: str) -> BackboneInfo:
     )
 
 
+def parameters_at(name: str, image_size: int) -> int | None:
+    """Parameters at an image size, for a model that has more of them at a larger one, else None."""
+    import torch
+
+    family = FAMILIES[name]
+    if not family.size_argument:
+        return None
+    with torch.device("meta"):  # shapes alone, no memory
+        try:
+            module = _construct(name, family, image_size)
+        except ValueError:
+            return None  # a size that it cannot take: `build` says so
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
 def build(
     name: str, *, weights: str | None, image_size: int | None, arguments: Mapping[str, str]
 ) -> Backbone:

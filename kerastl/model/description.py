@@ -14,6 +14,7 @@ from kerastl.backbones import foreign_code
 from kerastl.backbones.base import Backbone, preprocessing_from, resizing_from
 from kerastl.blocks import batch_norm
 from kerastl.blocks.block import HEAD
+from kerastl.errors import DamagedFileError
 from kerastl.internals.live import Live, target_of
 from kerastl.internals.versions import __version__, versions
 
@@ -125,6 +126,11 @@ def arguments_from(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """
     config = dict(config)
     backbone, blocks = backbone_to_reload(config)
+    if by_hand := {"weights", "blocks"} & set(config):
+        raise DamagedFileError(
+            f"The model file must not say where other weights are. Received: {by_hand.pop()} in "
+            "its config, which kerastl never writes. Do not use it."
+        )
     frozen = config.pop("frozen")
     preprocessing = preprocessing_from(config.pop("preprocessing"))
     resizing = resizing_from(config.pop("resizing"))
