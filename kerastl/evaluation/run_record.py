@@ -144,7 +144,10 @@ def load_metrics(folder: Path) -> RunResults:
     defaults = asdict(RunResults())
     for key in [key for key in values if key in known]:
         if not _is_like(values[key], defaults[key]):
-            raise _damaged(path, f"{key}={values[key]!r:.60}")
+            raise _damaged(path, f"{key}={repr(values[key])[:60]}")
+    scores = [values.get(part, {}) for part in ("train", "validation", "out_of_fold", "test")]
+    if not all(isinstance(score, int | float) for part in scores for score in part.values()):
+        raise _damaged(path, "a score must be a number")
     return RunResults(**{key: value for key, value in values.items() if key in known})
 
 

@@ -73,7 +73,7 @@ def check_objects(config: Any) -> None:
             raise DamagedFileError(_sentence(repr(name)[:80]))
         if name in _NUMBERS:
             if not _NUMBER_TYPE.fullmatch(str((inner or {}).get("dtype"))):
-                raise DamagedFileError(_sentence(f"numbers of the type {inner!r:.80}"))
+                raise DamagedFileError(_sentence(f"numbers of the type {repr(inner)[:80]}"))
         elif name != "function" and not _is_known(found.get("registered_name"), name, module):
             raise DamagedFileError(_sentence(f"{module}.{name}"))
         cells += _cells(inner)
