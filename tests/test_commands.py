@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 
@@ -11,7 +10,6 @@ from click.testing import CliRunner
 from scipy.stats import binomtest
 from small_runs import write_pictures
 
-import kerastl as package
 from kerastl.commands import main
 from kerastl.errors import sentence
 from kerastl.evaluation import run_record as results
@@ -398,19 +396,3 @@ def test_a_resumed_run_takes_no_other_options(finished):
     result = kerastl("run", "--resume", folder)
     assert result.exit_code == 1
     assert "holds a run that is complete" in result.stderr
-
-
-def test_evaluate_says_that_a_model_is_not_the_one_that_the_run_wrote(finished, tmp_path):
-    folder = shutil.copytree(finished[0], tmp_path / "copy")
-    assert "is not the file that the run wrote" not in kerastl("evaluate", folder).stderr
-    model = package.load_model(folder / results.MODEL_FILE)
-    model.save(folder / results.MODEL_FILE)
-    (folder / results.HISTORY_FILE).write_text("epoch,loss\n1,0\n")
-    done = kerastl("evaluate", folder)
-    assert done.exit_code == 0, done.output
-    for name in (results.MODEL_FILE, results.HISTORY_FILE):
-        assert f"{folder / name} is not the file that the run wrote" in done.stderr
-    (folder / results.METRICS_FILE).write_text("{")
-    done = kerastl("evaluate", folder)
-    assert done.exit_code == 0, done.output
-    assert "metrics.json is damaged" in done.stderr
