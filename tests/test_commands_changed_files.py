@@ -1,5 +1,7 @@
 """`kerastl evaluate` on a run whose files are not those that the run wrote."""
 
+import shutil
+
 import pytest
 from click.testing import CliRunner
 
@@ -12,16 +14,23 @@ def command(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def run(tmp_path, pictures):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, pictures):
     """A run folder with all its files."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
     done = command(
         "run", "--data", f"folder:{pictures}", "--image-size", 32, "--workers", 0, "--backbone",
         "torchvision:squeezenet1_1", "--weights", "none", "--strategy", "feature-extraction",
-        "--epochs", 1, "--output", tmp_path / "run",
+        "--epochs", 1, "--output", folder,
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    return tmp_path / "run"
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 def test_evaluate_says_what_is_not_as_the_run_wrote_it(run):
