@@ -28,8 +28,8 @@ _KINDS = (
 )
 _NUMBERS = ("__numpy__", "__tensor__")
 _NUMBER_TYPE = re.compile(r"(bool|b?float|u?int)\d*")
-_MOST_CELLS = 2**24
-"""What the metrics of a file may count in, together: 64 MB a variable."""
+_MOST_CELLS = 2**22
+"""What the metrics of a file may count in, together: two thousand classes squared."""
 
 
 def obeyed(config: Mapping[str, Any], *, trusted: bool) -> dict[str, Any]:
