@@ -37,13 +37,14 @@ def check_hash(file: Path, *, is_published: bool = False) -> None:
                 f"{found[1]}. Received: {digest.hexdigest()[: len(found[1])]}. Download it again; "
                 "if that is no checksum, give the file another name."
             )
-    if zipfile.is_zipfile(file):
-        _check_entries(file)
+    _check_entries(file)
 
 
 def _check_entries(file: Path) -> None:
     """Compare the checksums that `torch.save` writes; torch itself does not."""
     try:
+        if not zipfile.is_zipfile(file):
+            return
         with zipfile.ZipFile(file) as archive:
             for entry in archive.infolist():
                 if not entry.CRC:  # none was written (torch.serialization.set_crc32_options)
