@@ -15,6 +15,10 @@ class WeightsError(ValueError):
     """Weights that cannot be had, or that belong to another model."""
 
 
+class DamagedFileError(ValueError):
+    """A file that is not as it was written, or that was made to do harm; says why."""
+
+
 class BrokenImagesError(ValueError):
     """Image files that cannot be decoded; lists each file and why."""
 

@@ -74,10 +74,10 @@ def kill_and_resume(config, monkeypatch, steps):
         training.run(config, echo=quiet)
     for _ in steps[1:]:
         again()
-        resumed, checkpoint = training.to_resume(folder)
+        resumed, checkpoint = training.to_resume(folder, safe_mode=False)
         with pytest.raises(Killed):
             training.run(resumed, echo=quiet, resume=checkpoint)
     again()
-    resumed, checkpoint = training.to_resume(folder)
+    resumed, checkpoint = training.to_resume(folder, safe_mode=False)
     training.run(resumed, echo=quiet, resume=checkpoint)
     return checkpoint

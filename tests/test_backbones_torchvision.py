@@ -1,6 +1,7 @@
 """torchvision's models: the same features, every tensor in one block, weights and errors."""
 
 import gc
+import hashlib
 import urllib.error
 
 import numpy as np
@@ -219,12 +220,12 @@ def test_a_failed_download_names_file_address_place_and_option(monkeypatch, tmp_
 def test_published_weights_load_from_the_place_that_the_error_names(
     monkeypatch, tmp_path, constructed
 ):
-    # The file's own hash is in its name; a file made here cannot have it, so
-    # the look-up is exercised up to the check of torch.hub.
+    # The file's own hash is in its name; a file made here cannot have the published one.
     state = torchvision.models.resnet18().state_dict()
-    (tmp_path / "checkpoints").mkdir()
-    torch.save(state, tmp_path / "checkpoints" / "resnet18-f37072fd.pth")
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    torch.save(state, tmp_path / "made.pth")
+    digest = hashlib.sha256((tmp_path / "made.pth").read_bytes()).hexdigest()
+    file = (tmp_path / "made.pth").rename(tmp_path / f"resnet18-{digest[:8]}.pth")
+    monkeypatch.setattr(torchvision_models, "_cached_file", lambda weights: file)
     assert registry.describe("torchvision:resnet18").weights_on_disk
     registry.build("torchvision:resnet18", weights="default", image_size=32)
     torch.testing.assert_close(constructed[0].state_dict()["conv1.weight"], state["conv1.weight"])

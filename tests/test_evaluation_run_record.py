@@ -1,10 +1,13 @@
 """What a run leaves in its folder."""
 
+import contextlib
 import errno
+import hashlib
 import json
 
 import pytest
 
+from kerastl.errors import DamagedFileError
 from kerastl.evaluation import run_record as results
 from kerastl.evaluation.run_record import RunResults
 
@@ -34,7 +37,9 @@ def test_entries_of_a_newer_version_are_left_out(tmp_path):
     assert results.load_metrics(tmp_path).epochs == 3
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "must hold a run's"), ("{", "must be JSON")])
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "must hold a run's"), ("{", "is damaged .*must be JSON")]
+)
 def test_a_folder_without_metrics_is_refused(tmp_path, text, message):
     if text is not None:
         (tmp_path / results.METRICS_FILE).write_text(text)
@@ -75,3 +80,55 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 def test_a_path_without_a_model_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match="`model` must be a run folder"):
         results.model_file(tmp_path / name)
+
+
+def run_files(folder):
+    (folder / results.MODEL_FILE).write_bytes(b"a model")
+    results.save_history(folder, [{"loss": 2.0}, {"loss": 1.0}])
+    (folder / results.SPLIT_FILE).write_text("path,part,label,digest\n")
+    results.save_metrics(folder, RunResults(test={"accuracy": 0.5}))
+    return results.load_metrics(folder)
+
+
+def test_results_have_the_digests_of_the_other_files(tmp_path):
+    measured = run_files(tmp_path)
+    expected = hashlib.blake2b(b"a model", digest_size=16).hexdigest()
+    assert measured.digests[results.MODEL_FILE] == expected
+    assert set(measured.digests) == set(results.DIGESTED_FILES)
+    assert results.changed_files(tmp_path, measured) == []
+
+
+@pytest.mark.parametrize("name", results.DIGESTED_FILES)
+def test_a_file_that_is_not_the_runs_any_more_is_named(name, tmp_path):
+    measured = run_files(tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"\n")
+    assert results.changed_files(tmp_path, measured) == [name]
+    (tmp_path / results.CHECKPOINT_FILE).touch()  # the run goes on
+    assert results.changed_files(tmp_path, measured) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "3", '{"test": 3}', '{"epochs": "3"}', '{"class_names": {}}', '{"test": {"a": "b"}}',
+     '{"completed": 1}', '{"intervals": []}', "[" * 10**5, "\0", '{"seconds": null}'],
+)  # fmt: skip
+def test_results_of_wrong_types_are_damage(text, tmp_path):
+    (tmp_path / results.METRICS_FILE).write_text(text)
+    with pytest.raises(DamagedFileError, match=r"metrics\.json is damaged"):
+        results.load_metrics(tmp_path)
+
+
+def test_every_flipped_bit_of_results_and_history_is_read_or_said_to_be_damage(tmp_path):
+    run_files(tmp_path)
+    for name, read in (
+        (results.METRICS_FILE, results.load_metrics),
+        (results.HISTORY_FILE, results.load_history),
+    ):
+        content = (tmp_path / name).read_bytes()
+        for place in range(len(content)):
+            flipped = bytearray(content)
+            flipped[place] ^= 1 << (place % 8)
+            (tmp_path / name).write_bytes(bytes(flipped))
+            with contextlib.suppress(DamagedFileError):
+                read(tmp_path)
+        (tmp_path / name).write_bytes(content)

@@ -141,11 +141,11 @@ def test_a_run_that_is_killed_ends_with_the_same_predictions(trained, tmp_path, 
             training.run(killed, echo=quiet)
         for _ in steps[1:]:
             again()
-            resumed, checkpoint = training.to_resume(tmp_path / "killed")
+            resumed, checkpoint = training.to_resume(tmp_path / "killed", safe_mode=False)
             with pytest.raises(Killed):
                 training.run(resumed, echo=quiet, resume=checkpoint)
     finished_before = list((tmp_path / "killed" / "folds").glob("*/metrics.json"))
-    resumed, checkpoint = training.to_resume(tmp_path / "killed")
+    resumed, checkpoint = training.to_resume(tmp_path / "killed", safe_mode=False)
     lines = []
     measured = training.run(resumed, echo=lines.append, resume=checkpoint)
     assert sum(line.startswith("Fold ") for line in lines) == 2 - len(finished_before)
@@ -168,7 +168,7 @@ def test_ctrl_c_in_a_fold_says_how_to_go_on(trained, tmp_path, monkeypatch):
     sentence = training.stopped_sentence(trained, measured)
     assert "0 finished folds of 2" in sentence
     assert "--resume" in sentence
-    resumed, _ = training.to_resume(tmp_path / "run")
+    resumed, _ = training.to_resume(tmp_path / "run", safe_mode=False)
     assert resumed.folds == 2
 
 
@@ -182,7 +182,7 @@ def test_images_that_have_changed_since_are_refused(trained, tmp_path, monkeypat
         training.run(trained, echo=quiet)
     for file in (tmp_path / "pictures" / "dark").iterdir():
         Image.fromarray(np.full((16, 16, 3), 99, "uint8")).save(file)
-    resumed, checkpoint = training.to_resume(tmp_path / "run")
+    resumed, checkpoint = training.to_resume(tmp_path / "run", safe_mode=False)
     with pytest.raises(ValueError, match="`data` must be what it was when the run began"):
         training.run(resumed, echo=quiet, resume=checkpoint)
 
@@ -306,7 +306,7 @@ def test_a_strategy_that_was_left_to_the_evidence_is_settled_before_the_folds(
     with monkeypatch.context() as patch:
         at_epoch(patch, 2, interrupt)
         assert not training.run(config, echo=quiet).completed
-    resumed, checkpoint = training.to_resume(tmp_path / "run")
+    resumed, checkpoint = training.to_resume(tmp_path / "run", safe_mode=False)
     assert (resumed.strategy, resumed.keep_start, resumed.folds) == ("partial", True, 2)
     measured = training.run(resumed, echo=quiet, resume=checkpoint)
     assert measured.completed

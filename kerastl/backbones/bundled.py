@@ -108,7 +108,7 @@ def build(
             )
         load_state(
             module,
-            read_torch_file(path),
+            read_torch_file(path, is_published=path != weights),
             ignored=("_fc.",),
             origin=path,
             spec=f"{SOURCE}:{name}",

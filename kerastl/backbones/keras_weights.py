@@ -10,7 +10,8 @@ from typing import Any
 
 from kerastl.backbones.keras_table import CLASSIFIER_LAYERS
 from kerastl.backbones.weights_check import require_same
-from kerastl.errors import WeightsError, reason_of
+from kerastl.errors import DamagedFileError, WeightsError, reason_of
+from kerastl.internals.hdf5 import FAULTS, check_hdf5_file
 
 
 def load_file(network: Any, path: str, spec: str) -> None:
@@ -32,7 +33,8 @@ def load_file(network: Any, path: str, spec: str) -> None:
             f"`weights` must name an existing file. Received: {path}. Check the path."
         )
     try:
-        with h5py.File(file) as opened:
+        check_hdf5_file(file)
+        with h5py.File(file, "r") as opened:
             group = opened.get("model_weights", opened)
             legacy = any(key.startswith("layer_names") for key in group.attrs)
             if legacy:
@@ -41,9 +43,12 @@ def load_file(network: Any, path: str, spec: str) -> None:
                 _check_keras3(network, opened, path, spec)
         if not legacy:
             network.load_weights(file)
-    except (OSError, KeyError) as error:
+    except DamagedFileError as error:
+        raise WeightsError(f"Cannot read the weights file {path}: {error}") from error
+    except FAULTS as error:
         raise WeightsError(
-            f"Cannot read the weights file {path}: {first_sentence(error)}. Download it again."
+            f"Cannot read the weights file {path}: it is damaged ({first_sentence(error)}). "
+            "Download it again."
         ) from error
 
 

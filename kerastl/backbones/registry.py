@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qsl
 
+from kerastl.backbones import foreign_code
 from kerastl.backbones.base import Backbone, BackboneInfo
 from kerastl.errors import unknown_name
 from kerastl.internals.triton import keep_away_from_tensorflow
@@ -18,6 +19,8 @@ SOURCES: dict[str, str] = {
     "keras": "kerastl.backbones.keras_applications",
     "module": "kerastl.backbones.torch_module",
 }
+# Arguments that make every layer wider.
+_WIDTHS = ("alpha", "depth_multiplier")
 _HOW_TO_LIST = "`kerastl backbones` lists all."
 
 
@@ -49,6 +52,34 @@ def describe(spec: str) -> BackboneInfo:
     return module.describe(name)
 
 
+def expected_parameters(spec: str, *, image_size: int) -> float | None:
+    """About how many parameters a backbone has at least, nothing built; None where nobody knows.
+
+    Its published classifying layer counts too.
+
+    Args:
+        spec: The spec, with its arguments.
+        image_size: Height and width, pixels.
+
+    Raises:
+        UnknownNameError: If the spec names no backbone.
+    """
+    module, name, arguments = _parse(spec)
+    count: float | None = module.describe(name).num_parameters
+    if hasattr(module, "parameters_at"):
+        count = module.parameters_at(name, image_size) or count
+    if count is None:
+        return None
+    for argument in _WIDTHS:
+        try:
+            width = float(arguments.get(argument, 1))
+        except ValueError:
+            continue  # `build` says what it must be
+        # Parameters grow with a width once or twice.
+        count *= width if width > 1 else width**2
+    return count
+
+
 def build(spec: str, *, weights: str | None, image_size: int | None) -> Backbone:
     """Build the backbone that a spec names.
 
@@ -61,8 +92,9 @@ def build(spec: str, *, weights: str | None, image_size: int | None) -> Backbone
     Raises:
         UnknownNameError: If the spec or the weights' name is unknown.
         WeightsError: If the weights cannot be had or do not fit.
-        ValueError: If an argument or the image size is refused.
+        ValueError: If an argument or the image size is refused, or a file names code.
     """
+    foreign_code.check(spec)
     keep_away_from_tensorflow()
     module, name, arguments = _parse(spec)
     if weights is not None and weights.lower() == "none":

@@ -6,6 +6,7 @@ Inception v3 are dropped.
 
 from __future__ import annotations
 
+import pickle
 import urllib.error
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,21 @@ def describe(name: str) -> BackboneInfo:
         top1=weights.meta["_metrics"]["ImageNet-1K"]["acc@1"],
         weights_on_disk=_cached_file(weights).is_file(),
     )
+
+
+def parameters_at(name: str, image_size: int) -> int | None:
+    """Parameters at an image size, for a model that has more of them at a larger one, else None."""
+    import torch
+
+    family = FAMILIES[name]
+    if not family.size_argument:
+        return None
+    with torch.device("meta"):  # shapes alone, no memory
+        try:
+            module = _construct(name, family, image_size)
+        except ValueError:
+            return None  # a size that it cannot take: `build` says so
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def build(
@@ -74,7 +90,11 @@ def build(
     size = image_size or evaluation.crop_size[0]
     module = _construct(name, family, size)
     if weights is not None:
-        state = read_torch_file(weights) if from_file else _download(name, chosen)
+        if from_file:
+            names = {Path(each.url).name for each in published}
+            state = read_torch_file(weights, is_published=Path(weights).name in names)
+        else:
+            state = _download(name, chosen)
         origin = weights if from_file else str(chosen)
         state = _fit_positions(
             module, with_own_names(state, module.state_dict(), origin=origin), size
@@ -142,10 +162,14 @@ def _cached_file(weights: Any) -> Path:
 
 
 def _download(name: str, weights: Any) -> Any:
+    from kerastl.backbones.weights import read_torch_file
+
     cached = _cached_file(weights)
+    if cached.is_file():  # torch compares the checksum of what it downloads alone
+        return read_torch_file(str(cached), is_published=True)
     try:
         return weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except (urllib.error.URLError, OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"Cannot download the weights {weights} of {SOURCE}:{name} from {weights.url} "
             f"({error}). Put the file at {cached} by hand, or name it with `--weights PATH`; "

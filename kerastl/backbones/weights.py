@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from kerastl.backbones.weights_check import require_same
+from kerastl.backbones.weights_hash import check_hash
 from kerastl.backbones.wrapped_states import unwrapped, with_own_names
 from kerastl.errors import WeightsError
 from kerastl.internals.torch_modules import keep_metadata
@@ -21,12 +22,13 @@ State = Mapping[str, torch.Tensor]
 _SUFFIXES = (".pt", ".pth", ".safetensors")
 
 
-def read_torch_file(path: str) -> State:
+def read_torch_file(path: str, *, is_published: bool = False) -> State:
     """Read a torch state dict or a safetensors file, without pickle's code.
 
     Args:
         path: A `.pt` or `.pth` file that `torch.save` wrote from a state dict,
             bare or under a key such as `state_dict` or `model`; or `.safetensors`.
+        is_published: Whether its name is known to be a publisher's, as in `check_hash`.
 
     Returns:
         Tensor by name, on the CPU.
@@ -42,6 +44,7 @@ def read_torch_file(path: str) -> State:
             f"`weights` for a torch backbone must end in {', '.join(_SUFFIXES)}. Received: {path}. "
             "Keras files (.h5, .weights.h5) load into `keras:` backbones."
         )
+    check_hash(file, is_published=is_published)
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -24,7 +24,9 @@ _OUTPUT = "kerastl-comparison"
 )
 @click.option("--strict", is_flag=True, help="Exit code 1 where a difference is beyond tolerance.")
 @run_options
-def compare(config: RunConfig, overwrite: bool, backends: str, strict: bool) -> None:
+def compare(
+    config: RunConfig, overwrite: bool, safe_mode: bool, backends: str, strict: bool
+) -> None:
     """Train the same job on several backends and show how far they are apart.
 
     All start from the same weights and see the same batches in the same

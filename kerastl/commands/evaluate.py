@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.model_data import data_config, split_notes, split_of
+from kerastl.commands.model_data import changed_notes, data_config, split_notes, split_of
 from kerastl.commands.options import (
     backend_of,
     backend_option,
@@ -66,6 +66,8 @@ def evaluate(
         batch_size=batch_size or config.batch_size,
         skip_broken=skip_broken or config.skip_broken,
     )
+    for note in (note for path in (model, other) if path for note in changed_notes(path)):
+        click.echo(note, err=True)
     backends.choose(backend_of(model, backend))
     if other is not None and other_file is not None:
         print_comparison((model, other), (file, other_file), config, safe_mode=safe_mode)

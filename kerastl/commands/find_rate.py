@@ -36,6 +36,7 @@ from kerastl.runs.strategies import AUTO, TRAIN
 def find_rate(
     config: RunConfig,
     overwrite: bool,
+    safe_mode: bool,
     lowest: float,
     highest: float,
     steps: int,

@@ -15,7 +15,13 @@ from kerastl.data.digests import file_digest
 from kerastl.data.spec_paths import path_of, same_data, with_path
 from kerastl.data.split_file import POSITIONAL
 from kerastl.errors import sentence
-from kerastl.evaluation.run_record import CONFIG_FILE, SPLIT_FILE
+from kerastl.evaluation.run_record import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    SPLIT_FILE,
+    changed_files,
+    load_metrics,
+)
 from kerastl.runs import config as configs
 from kerastl.runs import config_file
 from kerastl.runs.config import RunConfig
@@ -97,6 +103,25 @@ def split_notes(model: Path, config: RunConfig, images: Any) -> list[str]:
             "for byte, so this is no test of it. Leave them out."
         )
     return notes
+
+
+def changed_notes(model: Path) -> list[str]:
+    """Which files of a run are not what the run wrote, one sentence each.
+
+    Args:
+        model: A run folder or a `.keras` file.
+    """
+    if not (model / METRICS_FILE).is_file():
+        return []
+    try:
+        names = changed_files(model, load_metrics(model))
+    except ValueError as error:
+        return [sentence(error)]
+    return [
+        f"{model / name} is not the file that the run wrote, by its digest in {METRICS_FILE}: it "
+        "was saved again since, or it is damaged."
+        for name in names
+    ]
 
 
 def background_of(model: Path) -> tuple[int, int, int]:

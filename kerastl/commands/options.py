@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from kerastl.backbones import foreign_code
 from kerastl.data.tasks import MULTI_LABEL, REGRESSION
 from kerastl.evaluation.run_record import CONFIG_FILE
 from kerastl.runs import backends, config_file
@@ -23,7 +24,7 @@ safe_mode_option = click.option(
     "--safe-mode/--no-safe-mode",
     default=True,
     show_default=True,
-    help="Off: a model with a module: backbone may import and call it.",
+    help="Off: a module: backbone that a file names may be imported and called.",
 )
 
 
@@ -63,16 +64,17 @@ class BlockRate(click.ParamType[tuple[str, float]]):
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--config`, an option per field and `--overwrite` to a command.
+    """Add `--config`, an option per field, `--overwrite` and `--safe-mode` to a command.
 
-    The command takes a `RunConfig` and `overwrite`.
+    The command takes a `RunConfig`, `overwrite` and `safe_mode`.
     """
 
     @functools.wraps(command)
     def with_config(config_path: Path | None = None, **given: Any) -> Any:
         given |= {"task": task_of_options(given)}
         rest = {name: given.pop(name) for name in list(given) if name not in _FIELDS}
-        return command(_resolve(config_path, given), **rest)
+        config = _resolve(config_path, given, safe_mode=rest["safe_mode"])
+        return command(config, **rest)
 
     decorated: Callable[..., Any] = with_config
     for field in reversed(dataclasses.fields(RunConfig)):
@@ -82,6 +84,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     decorated = click.option(
         "--overwrite", is_flag=True, help="Replace the run that the output folder holds, if any."
     )(decorated)
+    decorated = safe_mode_option(decorated)
     return click.option(
         "--config",
         "config_path",
@@ -143,15 +146,16 @@ def _option(field: dataclasses.Field[Any]) -> Callable[..., Any]:
     return click.option(flag, type=click_type, multiple=repeated, default=None, help=help_text)
 
 
-def _resolve(config_path: Path | None, given: dict[str, Any]) -> RunConfig:
+def _resolve(config_path: Path | None, given: dict[str, Any], *, safe_mode: bool) -> RunConfig:
     """The file's options, then the command line's; the backend last of all from the environment."""
     given = {name: value for name, value in given.items() if value not in (None, ())}
     if "block_rate" in given:
         given["block_rate"] = dict(given["block_rate"])
-    file_values = config_file.read(config_path) if config_path else {}
+    file_values = config_file.read(config_path, safe_mode=safe_mode) if config_path else {}
     if os.environ.get("KERAS_BACKEND") and "backend" not in file_values:
         given.setdefault("backend", os.environ["KERAS_BACKEND"])
     config = config_file.merged(file_values, given)
+    foreign_code.check(config.backbone)
     backends.choose(config.backend)
     return config
 

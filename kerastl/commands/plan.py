@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from kerastl.backbones.foreign_code import names_code
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import run_options
 from kerastl.runs.config import RunConfig
@@ -27,7 +28,13 @@ from kerastl.runs.config import RunConfig
     help="Draw a contact sheet: training images as the first epochs would show them.",
 )
 @run_options
-def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: Path | None) -> None:
+def plan(
+    config: RunConfig,
+    overwrite: bool,
+    safe_mode: bool,
+    config_out: Path | None,
+    preview: Path | None,
+) -> None:
     """Show what `kerastl run` with the same options would do, and do nothing."""
     from kerastl.data.preview import contact_sheet
     from kerastl.data.understanding import described
@@ -73,7 +80,9 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         click.echo(f"\nContact sheet in {preview}", err=True)
     if config_out is not None:
         config_out.write_text(config_file.to_toml(settled, config_out.parent), encoding="utf-8")
-        click.echo(f"\nWritten to {config_out}: kerastl run --config {config_out}", err=True)
+        allowed = " --no-safe-mode" if names_code(settled.backbone) else ""
+        command = f"kerastl run --config {config_out}{allowed}"
+        click.echo(f"\nWritten to {config_out}: {command}", err=True)
 
 
 def _echo_phase(prepared: Any, number: int) -> None:

@@ -33,7 +33,9 @@ from kerastl.runs.config import PROGRESS_MODES, RunConfig
     "lines on stdout, the results last; quiet is the results alone.",
 )
 @run_options
-def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) -> None:
+def run(
+    config: RunConfig, overwrite: bool, safe_mode: bool, resume: Path | None, progress: str
+) -> None:
     """Fine-tune a backbone and keep the model and its results in a folder.
 
     The folder holds model.keras, config.toml (`--config` repeats the run),
@@ -43,14 +45,15 @@ def run(config: RunConfig, overwrite: bool, resume: Path | None, progress: str) 
 
     checkpoint = None
     if resume is not None:
-        given = sorted(set(click.get_current_context().params) - {"resume", "progress", "debug"})
+        own = {"resume", "progress", "debug", "safe_mode"}
+        given = sorted(set(click.get_current_context().params) - own)
         changed = [name for name in given if _is_given(name)]
         if changed:
             raise click.UsageError(
                 "A resumed run has its own options. Leave out "
                 f"{', '.join('--' + name.replace('_', '-') for name in changed)}."
             )
-        config, checkpoint = training.to_resume(resume)
+        config, checkpoint = training.to_resume(resume, safe_mode=safe_mode)
         backends.choose(config.backend)
     echo = _ECHOES.get(progress, _to_stderr)
     results = training.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from kerastl.errors import DamagedFileError
 from kerastl.internals.whole_files import write_whole
 
 HASHED, POSITIONAL = "hashed", "positional"
 SPLITS = (HASHED, POSITIONAL)
 """How parts are drawn: by what images are called, or, as kerastl 0.1 did, by their positions."""
 
+_PARTS = ("train", "validation", "test")
+_DIGEST = re.compile("([0-9a-f]{2})*")
 _COLUMNS = ("path", "part", "label", "digest")
 
 
@@ -132,13 +136,24 @@ def load(file: Path) -> RecordedSplit:
     """The split that a run has written.
 
     Raises:
-        ValueError: If the file is not as a run writes it.
+        DamagedFileError: If the file is not as a run writes it.
     """
-    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-        rows = list(csv.reader(lines))
-    if not rows or tuple(rows[0]) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
-        raise ValueError(
-            f"{file} must have the columns {', '.join(_COLUMNS)}, as a run writes it. It is "
-            "damaged or was changed: put the run's own file back, or run again."
-        )
+    try:
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+            rows = list(csv.reader(lines, strict=True))
+    except csv.Error as error:
+        raise _damaged(file) from error
+    if not rows or tuple(rows[0]) != _COLUMNS or not all(map(_is_row, rows[1:])):
+        raise _damaged(file)
     return RecordedSplit(file, [SplitRow(*row) for row in rows[1:]])
+
+
+def _is_row(row: Sequence[str]) -> bool:
+    return len(row) == len(_COLUMNS) and row[1] in _PARTS and _DIGEST.fullmatch(row[3]) is not None
+
+
+def _damaged(file: Path) -> DamagedFileError:
+    return DamagedFileError(
+        f"{file} must have the columns {', '.join(_COLUMNS)}, as a run writes it. It is "
+        "damaged or was changed: put the run's own file back, or run again."
+    )

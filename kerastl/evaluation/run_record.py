@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from kerastl.data.digests import file_digest
+from kerastl.errors import DamagedFileError
 from kerastl.internals.whole_files import write_whole
 
 MODEL_FILE = "model.keras"
@@ -21,6 +23,8 @@ PHASE = "phase"
 OUT_OF_FOLD_FILE = "out_of_fold.csv"
 SPLIT_FILE = "split.csv"
 CHECKPOINT_FILE = "checkpoint.safetensors"
+DIGESTED_FILES = (MODEL_FILE, HISTORY_FILE, SPLIT_FILE)
+"""Files whose digests `metrics.json` has."""
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
 REPORT_FILE = "report.html"
 CARD_FILE = "README.md"
@@ -57,6 +61,8 @@ class RunResults:
         cache: What was kept of the frozen blocks' output, or why not.
         intervals: Part -> score -> both ends of its 95 % interval. Empty in
             files that are older than this entry.
+        digests: Name of another file of the folder -> digest of its content, as
+            `save_metrics` found it.
     """
 
     train: Mapping[str, float] = field(default_factory=dict)
@@ -74,6 +80,7 @@ class RunResults:
     class_names: Sequence[str] = ()
     cache: str = ""
     intervals: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_trained_in_folds(self) -> bool:
@@ -107,7 +114,9 @@ def split_logs(logs: Mapping[str, float]) -> tuple[dict[str, float], dict[str, f
 
 
 def save_metrics(folder: Path, results: RunResults) -> None:
-    """Write `metrics.json` into a run folder."""
+    """Write `metrics.json` into a run folder, with the digests of what is there already."""
+    found = {name: file_digest(folder / name) for name in DIGESTED_FILES}
+    results = replace(results, digests={name: digest for name, digest in found.items() if digest})
     text = json.dumps(asdict(results), indent=2, ensure_ascii=False) + "\n"
     write_whole(folder / METRICS_FILE, lambda path: path.write_text(text, encoding="utf-8"))
 
@@ -116,7 +125,8 @@ def load_metrics(folder: Path) -> RunResults:
     """Read `metrics.json` from a run folder; entries of newer versions are left out.
 
     Raises:
-        ValueError: If the folder holds none, or it is not JSON.
+        ValueError: If the folder holds none.
+        DamagedFileError: If it is not what `save_metrics` wrote.
     """
     path = folder / METRICS_FILE
     try:
@@ -126,10 +136,50 @@ def load_metrics(folder: Path) -> RunResults:
             f"`folder` must hold a run's {METRICS_FILE}. Received: {folder}. "
             "`kerastl run --output FOLDER` makes one."
         ) from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} must be JSON. Received: {error}. Run again.") from error
+    except (ValueError, RecursionError) as error:  # of JSON, and of UTF-8
+        raise _damaged(path, f"it must be JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise _damaged(path, "it must be a JSON object")
     known = {entry.name for entry in fields(RunResults)}
+    defaults = asdict(RunResults())
+    for key in [key for key in values if key in known]:
+        if not _is_like(values[key], defaults[key]):
+            raise _damaged(path, f"{key}={repr(values[key])[:60]}")
+    scores = [values.get(part, {}) for part in ("train", "validation", "out_of_fold", "test")]
+    if not all(isinstance(score, int | float) for part in scores for score in part.values()):
+        raise _damaged(path, "a score must be a number")
     return RunResults(**{key: value for key, value in values.items() if key in known})
+
+
+def _is_like(value: Any, default: Any) -> bool:
+    """Whether a value of a file is of the kind that its default is."""
+    if isinstance(default, tuple):
+        return isinstance(value, list)
+    if isinstance(default, bool):
+        return isinstance(value, bool)
+    return isinstance(value, type(default)) and not isinstance(value, bool)
+
+
+def _damaged(path: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(f"{path} is damaged ({reason}). Run again.")
+
+
+def changed_files(folder: Path, results: RunResults) -> list[str]:
+    """Names of a run's files that are not as they were when its results were written.
+
+    Args:
+        folder: Of the run. While a stopped run can go on, its files are ahead
+            of its results, and none is said to have changed.
+        results: What `load_metrics` gave.
+    """
+    if (folder / CHECKPOINT_FILE).exists():
+        return []
+    return [
+        name
+        for name, digest in results.digests.items()
+        if name in DIGESTED_FILES and (folder / name).exists()
+        if file_digest(folder / name) != digest
+    ]
 
 
 def save_history(
@@ -159,12 +209,21 @@ def save_history(
 
 
 def load_history(folder: Path) -> list[dict[str, float]]:
-    """The rows of `history.csv`, one per epoch, "epoch" among them; 0 is a solved head."""
-    with (folder / HISTORY_FILE).open(newline="", encoding="utf-8") as file:
-        return [
-            {key: float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(file)
-        ]
+    """The rows of `history.csv`, one per epoch, "epoch" among them; 0 is a solved head.
+
+    Raises:
+        OSError: If there is none.
+        DamagedFileError: If it is not what `save_history` wrote.
+    """
+    path = folder / HISTORY_FILE
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, strict=True))
+        if any(None in row or None in row.values() or "epoch" not in row for row in rows):
+            raise ValueError("a row must have the columns of the first line, epoch among them")
+        return [{key: float(value) for key, value in row.items() if value} for row in rows]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise _damaged(path, str(error)) from error
 
 
 def model_file(path: Path) -> Path:

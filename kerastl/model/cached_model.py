@@ -16,6 +16,7 @@ from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
 from kerastl.model import fit_arguments, head_solving, looking
 from kerastl.model.head_solving import SolvedHead
 from kerastl.model.labels import check_batch_labels, weighed_labels
+from kerastl.model.weights_files import check_weights_file
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheLimits, CacheWishes
@@ -44,6 +45,11 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
     _allowed_labels: Any = None
     _prefix_cache: caching.PrefixCache
     _running_fit: caching.CachedFit | None
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """As in Keras, once the file is known to be whole and to have its own numbers."""
+        check_weights_file(filepath)
+        super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def fit(
         self,

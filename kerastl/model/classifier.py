@@ -16,7 +16,7 @@ from kerastl.blocks.running import no_gradients, run_layers
 from kerastl.data.named_labels import by_the_models_names
 from kerastl.data.resizing import check_resize
 from kerastl.data.tasks import CLASSIFICATION, task_of
-from kerastl.model import description
+from kerastl.model import compile_config, description
 from kerastl.model import fit_arguments as fitting
 from kerastl.model.assembly import (
     as_layer,
@@ -349,9 +349,10 @@ class ImageClassifier(CachedModel):
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compile as a saved file says; part of `load_model`."""
-        optimizer = config["optimizer"]
+        optimizer = config.get("optimizer")
         learning_rates = optimizer.get("learning_rates") if isinstance(optimizer, dict) else None
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        trusted = description.given_to_load.get().may_import
+        self.compile(**compile_config.obeyed(config, trusted=trusted))
         if learning_rates is not None:
             rates.restore_rates(self, learning_rates)
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import keras
 
+from kerastl.backbones import foreign_code
 from kerastl.backbones.base import Backbone, preprocessing_from, resizing_from
 from kerastl.blocks import batch_norm
 from kerastl.blocks.block import HEAD
+from kerastl.errors import DamagedFileError
 from kerastl.internals.live import Live, target_of
 from kerastl.internals.versions import __version__, versions
 
@@ -27,6 +29,7 @@ class Given:
     backbone: Any = None
     blocks: Any = None
     may_import: bool = False
+    origin: str = "the model file"
 
 
 _NOTHING = Given()
@@ -123,6 +126,11 @@ def arguments_from(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """
     config = dict(config)
     backbone, blocks = backbone_to_reload(config)
+    if by_hand := {"weights", "blocks"} & set(config):
+        raise DamagedFileError(
+            f"The model file must not say where other weights are. Received: {by_hand.pop()} in "
+            "its config, which kerastl never writes. Do not use it."
+        )
     frozen = config.pop("frozen")
     preprocessing = preprocessing_from(config.pop("preprocessing"))
     resizing = resizing_from(config.pop("resizing"))
@@ -158,7 +166,7 @@ def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
     given = given_to_load.get()
     if given.backbone is not None:
         return given.backbone, given.blocks
-    is_code = not can_reload or spec.startswith("module:")
+    is_code = not can_reload or foreign_code.names_code(spec)
     if is_code and (live := target_of(spec)) is not None:
         return _copied_backbone(live), None
     if not can_reload:
@@ -166,10 +174,6 @@ def backbone_to_reload(config: dict[str, Any]) -> tuple[Any, Any]:
             f"The model was built from an nn.Module ({spec}), which the file does not hold. "
             "Pass it: kerastl.load_model(path, backbone=module)."
         )
-    if spec.startswith("module:") and not given.may_import:
-        raise ValueError(
-            f"The model's backbone is Python code to import ({spec}). If you trust the file, "
-            "say kerastl.load_model(path, safe_mode=False), in the shell --no-safe-mode, or pass "
-            "backbone=module."
-        )
+    spec = foreign_code.from_file(spec, given.origin, safe_mode=not given.may_import)
+    foreign_code.check(spec)
     return spec, given.blocks

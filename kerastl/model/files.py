@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from kerastl.errors import reason_of
 from kerastl.model import classifier  # noqa: F401, registers the classes
-from kerastl.model.description import Given, given_to_load
+from kerastl.model.archive import Archive, damaged, looked_through
+from kerastl.model.description import FORMAT, Given, given_to_load
+from kerastl.model.file_sizes import check_sizes
 
 
 def load_model(
@@ -34,41 +35,61 @@ def load_model(
             `backbone`.
     """
     file = Path(path).expanduser()
-    _check_file(file)
-    token = given_to_load.set(Given(backbone, blocks, may_import=not safe_mode))
+    archive = _checked(file, is_given=backbone is not None)
+    given = Given(backbone, blocks, may_import=not safe_mode, origin=f"the model file {file}")
+    token = given_to_load.set(given)
     try:
         return keras.saving.load_model(file, safe_mode=safe_mode)
+    except _FAULTS as error:
+        if backbone is not None or not safe_mode:
+            raise  # it may be a fault of the caller's own module
+        raise damaged(file, f"{type(error).__name__}: {error}") from error
+    except ValueError as error:
+        if _MISFIT not in str(error):
+            raise
+        what = f"its weights are not those of {archive.config['config'].get('backbone')}"
+        raise damaged(file, f"{what}: {reason_of(error)}") from error
     finally:
         given_to_load.reset(token)
 
 
-def _check_file(file: Path) -> None:
+# What a config whose types are wrong makes of Keras and of kerastl.
+_FAULTS = (
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    RecursionError,
+    RuntimeError,
+    AssertionError,
+    MemoryError,
+)
+_MISFIT = "objects could not be loaded"  # Keras's words
+
+
+def _checked(file: Path, *, is_given: bool) -> Archive:
+    """The file as it is known to be whole, of kerastl, and no larger than its weights."""
     if not file.is_file():
         raise ValueError(f"There is no model file {file}. Name a .keras file or a run folder.")
-    config, about = _read_json(file)
-    name = config.get("registered_name")
+    archive = looked_through(file)
+    name = archive.config.get("registered_name")
     if name != "kerastl>ImageClassifier":
         raise ValueError(
-            f"{file} must hold a model of kerastl. Received: {config.get('class_name')}. "
+            f"{file} must hold a model of kerastl. Received: {archive.config.get('class_name')}. "
             "Open other Keras models with keras.saving.load_model."
         )
-    saved_with = str(about.get("keras_version", "0"))
+    saved_with = str(archive.about.get("keras_version", "0"))
     if _release(saved_with) > _release(keras.__version__):
         raise ValueError(
             f"{file} was saved with Keras {saved_with}, newer than {keras.__version__} here. "
             "Run `pip install --upgrade keras`."
         )
-
-
-def _read_json(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            config, about = (archive.read(name) for name in ("config.json", "metadata.json"))
-        return json.loads(config), json.loads(about)
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, OSError) as error:
-        raise ValueError(
-            f"{file} is not a .keras file, or it is damaged. Name a file that `model.save` wrote."
-        ) from error
+    config = archive.config.get("config")
+    if not isinstance(config, dict):
+        raise damaged(file, "config.json has no `config`")
+    if config.get("format") in range(FORMAT + 1) and not is_given:
+        check_sizes(archive, file)
+    return archive
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -19,11 +19,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from kerastl.errors import DamagedFileError
 from kerastl.internals.versions import versions
 from kerastl.internals.whole_files import write_whole
+from kerastl.runs.checkpoint_digest import digest_of
 
-FORMAT = 2
-_HEADER = "kerastl"
+FORMAT = 3
+_WITHOUT_DIGEST = 2
+_HEADER, _DIGEST = "kerastl", "digest"
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def save(
     tensors = {
         name: np.asarray(array, order="C") for name, array in (arrays | random_arrays).items()
     }
-    metadata = {_HEADER: json.dumps(header)}
+    text = json.dumps(header)
+    metadata = {_HEADER: text, _DIGEST: digest_of(text, tensors)}
     write_whole(path, lambda unfinished: save_file(tensors, unfinished, metadata))
 
 
@@ -125,29 +129,44 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        ValueError: If the file is none, is damaged, or is of a newer version.
+        DamagedFileError: If the file is no checkpoint, or is not as it was written.
+        ValueError: If it is of a newer version.
     """
     try:
         with safe_open(path, "numpy") as file:
-            header = json.loads((file.metadata() or {})[_HEADER])
+            metadata = file.metadata() or {}
+            header = json.loads(metadata[_HEADER])
+            if header["format"] > FORMAT:
+                raise _newer(path, header)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path} is not a checkpoint of a run, or it is damaged ({error}). Run anew with "
-            "--overwrite; the run's config.toml repeats it."
-        ) from error
-    if header["format"] > FORMAT:
-        raise ValueError(
-            f"{path} must have format {FORMAT} or older. Received: format {header['format']}, from "
-            f"kerastl {header['versions'].get('kerastl')}. Run `pip install --upgrade kerastl`."
+        written = metadata.get(_DIGEST)
+        if header["format"] > _WITHOUT_DIGEST and written != digest_of(metadata[_HEADER], arrays):
+            raise _damaged(path, "its digest is not that of its content")
+        return Checkpoint(
+            config=header["config"],
+            data=header["data"],
+            progress=Progress(**header["progress"]),
+            versions=header["versions"],
+            arrays=arrays,
+            random_state=header["random"],
         )
-    return Checkpoint(
-        config=header["config"],
-        data=header["data"],
-        progress=Progress(**header["progress"]),
-        versions=header["versions"],
-        arrays=arrays,
-        random_state=header["random"],
+    except (SafetensorError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(
+        f"{path} is not a checkpoint of a run, or it is damaged ({reason}). Run anew with "
+        "--overwrite; the run's config.toml repeats it."
+    )
+
+
+def _newer(path: Path, header: Mapping[str, Any]) -> ValueError:
+    return ValueError(
+        f"{path} must have format {FORMAT} or older. Received: format {header['format']}, from "
+        f"kerastl {header['versions'].get('kerastl')}. Run `pip install --upgrade kerastl`."
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import tomli_w
 
+from kerastl.backbones import foreign_code
 from kerastl.data import spec_paths
 from kerastl.data.split_file import POSITIONAL
 from kerastl.data.tasks import MULTI_LABEL, REGRESSION
@@ -99,12 +100,13 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path, *, safe_mode: bool = True) -> dict[str, Any]:
     """Read the options that a config file holds, by name.
 
     Args:
         path: A `config.toml` that a run wrote, or one written by hand; it may
             name only some options.
+        safe_mode: False lets a `module:` backbone of the file be imported and called.
 
     Raises:
         ValueError: If the file is no TOML, of a newer version, or holds an
@@ -115,15 +117,16 @@ def read(path: Path) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise _no_toml(path, error) from error
-    return parsed(text, path)
+    return parsed(text, path, safe_mode=safe_mode)
 
 
-def parsed(text: str, path: Path) -> dict[str, Any]:
+def parsed(text: str, path: Path, *, safe_mode: bool = True) -> dict[str, Any]:
     """The options in the text of a config file; raises as `read` does.
 
     Args:
         text: The text.
         path: The file that it came from, for messages.
+        safe_mode: As in `read`.
     """
     try:
         values = tomllib.loads(text)
@@ -157,6 +160,10 @@ def parsed(text: str, path: Path) -> dict[str, Any]:
     beside = path.parent / Path(typed.get("weights", "")).expanduser()
     if written_by == VERSION and "weights" in typed and beside.is_file():
         typed["weights"] = os.path.normpath(beside)
+    if "backbone" in typed:
+        typed["backbone"] = foreign_code.from_file(
+            typed["backbone"], str(path), safe_mode=safe_mode
+        )
     RunConfig(**typed)
     return typed
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from kerastl.backbones import foreign_code
 from kerastl.runs import config_file
 from kerastl.runs.backends import BACKENDS, check_installed
 from kerastl.runs.comparison import writing
@@ -86,6 +87,7 @@ def compare(
             "`folds` must be left out of a comparison, which is of one training. "
             f"Received: folds={config.folds}."
         )
+    foreign_code.check(config.backbone)
     config = replace(config, solver=TRAIN)
     folder = Path(config.output).expanduser()
     _clear(folder, overwrite=overwrite)

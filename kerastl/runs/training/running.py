@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastl.backbones import foreign_code
 from kerastl.blocks.block import HEAD
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.errors import TrainingDivergedError, reason_of
@@ -83,11 +84,15 @@ def run(
         return _run(config, folder, Shown(echo, progress, ctrl_c), resume)
 
 
-def to_resume(folder: Path) -> tuple[RunConfig, Checkpoint]:
+def to_resume(folder: Path, *, safe_mode: bool = True) -> tuple[RunConfig, Checkpoint]:
     """The options of a stopped run and where it goes on.
 
+    Args:
+        folder: Of the run.
+        safe_mode: False lets a `module:` backbone that the checkpoint names be imported and called.
+
     Raises:
-        ValueError: If the folder holds no checkpoint.
+        ValueError: If the folder holds no checkpoint, or one that names code in safe mode.
     """
     file = folder / CHECKPOINT_FILE
     if not file.is_file():
@@ -101,8 +106,10 @@ def to_resume(folder: Path) -> tuple[RunConfig, Checkpoint]:
             f"{what}. {hint}."
         )
     checkpoint = checkpoints.load(file)
-    values = config_file.parsed(checkpoint.config, file)
-    return RunConfig(**{**values, "output": str(folder)}), checkpoint
+    values = config_file.parsed(checkpoint.config, file, safe_mode=safe_mode)
+    config = RunConfig(**{**values, "output": str(folder)})
+    foreign_code.check(config.backbone)
+    return config, checkpoint
 
 
 @dataclass(frozen=True)
@@ -228,7 +235,8 @@ def _keep_out_of_fold(
 def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
     """What Ctrl-C left, in one line."""
     has_begun = measured.train or measured.folds
-    go_on = f" Go on with: kerastl run --resume {config.output}" if has_begun else ""
+    allowed = " --no-safe-mode" if foreign_code.names_code(config.backbone) else ""
+    go_on = f" Go on with: kerastl run --resume {config.output}{allowed}" if has_begun else ""
     return f"Stopped. {_kept(config, measured)}{go_on}"
 
 
