@@ -119,6 +119,7 @@ WALK = {
     ],
     "backbones": [],  # these three open no file that is named
     "blocks": [],
+    "check": [],
     "cache": [],
 }  # fmt: skip
 OPENS_WEIGHTS = "weights.pth"
