@@ -117,9 +117,12 @@ WALK = {
         ("--data", "folder:PICTURES", "--weights", "torchvision:resnet18=FOLDER/weights.pth",
          "--backbones", "torchvision:resnet18", "--image-size", "32", "--minutes", "0.1"),
     ],
+    "check": [
+        ("folder:PICTURES", "--weights", "FOLDER/weights.pth", "--output", "mine.html",
+         "--backbone", "torchvision:resnet18", "--image-size", "32"),
+    ],
     "backbones": [],  # these three open no file that is named
     "blocks": [],
-    "check": [],
     "cache": [],
 }  # fmt: skip
 OPENS_WEIGHTS = "weights.pth"
