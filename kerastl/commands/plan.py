@@ -10,6 +10,7 @@ import click
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.commands.options import run_options
+from kerastl.internals.whole_files import write_whole
 from kerastl.runs.config import RunConfig
 
 
@@ -69,10 +70,11 @@ def plan(config: RunConfig, overwrite: bool, config_out: Path | None, preview: P
         click.echo("\nIf only the head is solved:" if prepared.is_open else "")
         _echo_phase(prepared, number)
     if preview is not None:
-        contact_sheet(prepared.data).save(preview)
+        write_whole(preview, contact_sheet(prepared.data).save)
         click.echo(f"\nContact sheet in {preview}", err=True)
     if config_out is not None:
-        config_out.write_text(config_file.to_toml(settled, config_out.parent), encoding="utf-8")
+        text = config_file.to_toml(settled, config_out.parent)
+        write_whole(config_out, lambda path: path.write_text(text, encoding="utf-8"))
         click.echo(f"\nWritten to {config_out}: kerastl run --config {config_out}", err=True)
 
 

@@ -21,7 +21,7 @@ from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, ImageItems, JoinedItems, groups_of
 from kerastl.data.resizing import ImageSettings, resized
 from kerastl.data.split_file import SplitRow, label_text
-from kerastl.errors import BrokenImagesError
+from kerastl.errors import BrokenImagesError, worker_error
 from kerastl.internals.jax_threads import jax_runs
 
 _MOST_WORKERS = 4
@@ -237,9 +237,12 @@ def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]
         except OnlyBrokenError:  # torch's loaders go on after an error
             left_out += 1
             continue
-        except Exception:
+        except Exception as error:
             broken = dataset.broken_images()
             if not broken:
+                ended = worker_error(error)
+                if ended is not None:
+                    raise ended from None
                 raise
             # `from None`: the traceback of a worker process says no more.
             raise BrokenImagesError(
@@ -302,7 +305,7 @@ def image_loader(
         collate_fn=collate or collate_sound,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
-        worker_init_fn=_leave_ctrl_c_to_the_main_process,
+        worker_init_fn=_leave_signals_to_the_main_process,
         # Its own, so that the start of worker processes draws nothing of anyone else's.
         generator=torch.Generator(),
         multiprocessing_context=_start_method(dataset) if num_workers else None,
@@ -317,9 +320,14 @@ def default_num_workers(*, in_memory: bool) -> int:
     return min(_MOST_WORKERS, usable or 1)
 
 
-def _leave_ctrl_c_to_the_main_process(worker: int) -> None:
-    """The terminal sends Ctrl-C to all processes; a worker ends when the main one lets it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """A terminal or a cluster signals all processes; a worker ends when the main one lets it.
+
+    SIGTERM stays as torch has set it: it is how the main process ends a worker.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _start_method(dataset: ImageDataset) -> str | None:

@@ -22,6 +22,9 @@ OUT_OF_FOLD_FILE = "out_of_fold.csv"
 SPLIT_FILE = "split.csv"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
+FAULT_FILE = "fault.txt"
+"""Where the traceback of a fault of the program goes."""
+
 REPORT_FILE = "report.html"
 CARD_FILE = "README.md"
 REPORT_FILES = (REPORT_FILE, CARD_FILE)
@@ -52,6 +55,7 @@ class RunResults:
         skipped_images: Broken files that were left out.
         epochs: Finished epochs.
         completed: False where the run was stopped or diverged.
+        stopped_by: Name of the signal that stopped it, "SIGINT" for Ctrl-C; else "".
         strategy: The strategy and why it was chosen, one sentence.
         class_names: Every class, in the order of the model's outputs.
         cache: What was kept of the frozen blocks' output, or why not.
@@ -70,6 +74,7 @@ class RunResults:
     skipped_images: int = 0
     epochs: int = 0
     completed: bool = True
+    stopped_by: str = ""
     strategy: str = ""
     class_names: Sequence[str] = ()
     cache: str = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 
 from kerastl.blocks.block import HEAD
 from kerastl.data.tasks import CLASSIFICATION
-from kerastl.errors import TrainingDivergedError, reason_of
+from kerastl.errors import Note, TrainingDivergedError, reason_of
 from kerastl.evaluation import run_record as results
 from kerastl.evaluation import scoring
 from kerastl.evaluation.calibration import calibrate, calibrate_from
@@ -22,11 +22,13 @@ from kerastl.evaluation.intervals import known_intervals, score_intervals
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResults
 from kerastl.evaluation.scores import Evaluation
 from kerastl.evaluation.scoring import AnyEvaluation, class_of
+from kerastl.internals.folder_lock import holding
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
+from kerastl.runs.faults import writing_faults
 from kerastl.runs.folds.cutting import notes
-from kerastl.runs.interrupts import noticing_ctrl_c
+from kerastl.runs.interrupts import Stopping, noticing_signals
 from kerastl.runs.report import write_report
 from kerastl.runs.solver import HEAD_IS
 from kerastl.runs.training import evidence
@@ -38,8 +40,7 @@ from kerastl.runs.training.fold_runs import (
     prepare_final,
     run_folds,
 )
-from kerastl.runs.training.folder import check_output, check_space
-from kerastl.runs.training.keeping import StopOnCtrlC
+from kerastl.runs.training.folder import check_output, check_place, check_space
 from kerastl.runs.training.phase_loop import Training
 from kerastl.runs.training.preparing import Echo, PreparedRun, decided, prepare
 from kerastl.runs.training.progress import watchers
@@ -67,10 +68,11 @@ def run(
         resume: Where a stopped run goes on, as `to_resume` gives it.
 
     Returns:
-        What was measured. `completed` is False after Ctrl-C: the last
-        finished epoch is kept.
+        What was measured. `completed` is False after Ctrl-C, or another
+        signal that asks to end: the last finished epoch is kept.
 
     Raises:
+        FolderInUseError: If another process runs in the folder.
         ValueError: If an option cannot be used, the folder holds another run,
             or the images have changed since the run to resume.
         OSError: If the folder cannot be written, or the disk is full.
@@ -78,9 +80,11 @@ def run(
             epoch is kept.
     """
     folder = Path(config.output).expanduser()
-    check_output(folder, overwrite=overwrite or resume is not None)
-    with noticing_ctrl_c() as ctrl_c:
-        return _run(config, folder, Shown(echo, progress, ctrl_c), resume)
+    check_place(folder)
+    with noticing_signals() as stopping, holding(folder), writing_faults(folder):
+        check_output(folder, overwrite=overwrite or resume is not None)
+        measured = _run(config, folder, Shown(echo, progress, stopping), resume)
+    return measured if measured.completed else replace(measured, stopped_by=stopping.signal)
 
 
 def to_resume(folder: Path) -> tuple[RunConfig, Checkpoint]:
@@ -107,16 +111,15 @@ def to_resume(folder: Path) -> tuple[RunConfig, Checkpoint]:
 
 @dataclass(frozen=True)
 class Shown:
-    """Where a run's progress goes, and whether Ctrl-C was pressed."""
+    """Where a run's progress goes, and whether a signal asks to end."""
 
     echo: Echo
     mode: str
-    ctrl_c: Callable[[], bool]
+    stopping: Stopping
 
     def watchers(self, batch_size: int) -> list[keras.callbacks.Callback]:
         """The callbacks of one `fit`."""
-        shown = watchers(self.mode, self.echo, batch_size=batch_size)
-        return [StopOnCtrlC(self.ctrl_c), *shown]
+        return watchers(self.mode, self.echo, batch_size=batch_size)
 
 
 def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None) -> RunResults:
@@ -153,6 +156,7 @@ def _settled(config: RunConfig, echo: Echo) -> tuple[PreparedRun, HeadResult | N
 
 def _fold_trained(shown: Shown) -> Train:
     def train(prepared: PreparedRun, folder: Path, resume: Checkpoint | None) -> RunResults:
+        shown.stopping.check()  # one that came while the fold before was written
         folder.mkdir(parents=True, exist_ok=True)
         return _train(prepared, folder, shown, resume, seconds={})
 
@@ -185,10 +189,13 @@ def _train(
     except TrainingDivergedError as error:
         diverged = error
     except BaseException as error:
-        if not (shown.ctrl_c() or isinstance(error, KeyboardInterrupt)):
+        if not (shown.stopping.signal or isinstance(error, KeyboardInterrupt)):
             training.leave_nothing_empty()
+            if training.can_go_on:
+                error.add_note(Note(f"Go on with: kerastl run --resume {prepared.config.output}"))
             raise
         shown.echo("")
+    shown.stopping.wait()  # a signal must not cut off what is written now
     cache = training.cache_report()
     measured = _results(
         prepared, training, scores=scores, seconds=seconds, completed=completed, cache=cache
@@ -225,7 +232,7 @@ def _keep_out_of_fold(
 
 
 def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
-    """What Ctrl-C left, in one line."""
+    """What a run that was stopped has left, in one line."""
     has_begun = measured.train or measured.folds
     go_on = f" Go on with: kerastl run --resume {config.output}" if has_begun else ""
     return f"Stopped. {_kept(config, measured)}{go_on}"
