@@ -22,7 +22,7 @@ def writing_faults(folder: Path) -> Iterator[None]:
     What an earlier fault has left goes.
 
     Args:
-        folder: Of the run; where it is not there any more, nothing is written.
+        folder: Of the run; it is made if it is not there.
     """
     file = folder / FAULT_FILE
     try:
@@ -33,6 +33,7 @@ def writing_faults(folder: Path) -> Iterator[None]:
         if is_fault(error) and worker_error(error) is None:
             text = _text(error)
             with contextlib.suppress(OSError):
+                folder.mkdir(parents=True, exist_ok=True)
                 write_whole(file, lambda path: path.write_text(text, encoding="utf-8"))
                 error.add_note(Note(f"The traceback is in {file}."))
         raise

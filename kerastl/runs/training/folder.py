@@ -65,7 +65,6 @@ def check_space(folder: Path, *, num_parameters: int) -> None:
     needed = num_parameters * _BYTES_PER_PARAMETER * _COPIES
     free = shutil.disk_usage(folder).free
     if free < needed:
-        remove_if_empty(folder)
         raise OSError(
             f"`output` must have {needed / 1e6:,.0f} MB free for the model. Received: {folder} "
             f"with {free / 1e6:,.0f} MB. Free some, or name a folder on another disk."

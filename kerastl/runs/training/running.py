@@ -45,6 +45,7 @@ from kerastl.runs.training.phase_loop import Training
 from kerastl.runs.training.preparing import Echo, PreparedRun, decided, prepare
 from kerastl.runs.training.progress import watchers
 from kerastl.runs.training.solving import HeadResult, solve_on_training
+from kerastl.runs.training.telling import kept
 
 
 def run(
@@ -81,9 +82,16 @@ def run(
     """
     folder = Path(config.output).expanduser()
     check_place(folder)
-    with noticing_signals() as stopping, holding(folder), writing_faults(folder):
-        check_output(folder, overwrite=overwrite or resume is not None)
-        measured = _run(config, folder, Shown(echo, progress, stopping), resume)
+    # A folder that is not there is made once the images are read: it may lie among them.
+    with (
+        noticing_signals() as stopping,
+        writing_faults(folder),
+        holding(folder, create=False),
+    ):
+        replaces = overwrite or resume is not None
+        check_output(folder, overwrite=replaces)
+        shown = Shown(echo, progress, stopping)
+        measured = _run(config, folder, shown, resume, overwrite=replaces)
     return measured if measured.completed else replace(measured, stopped_by=stopping.signal)
 
 
@@ -122,16 +130,35 @@ class Shown:
         return watchers(self.mode, self.echo, batch_size=batch_size)
 
 
-def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None) -> RunResults:
+def _run(
+    config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None, *, overwrite: bool
+) -> RunResults:
     started = time.perf_counter()
-    outcome: FoldsOutcome | None = None
-    seconds: dict[str, float] = {}
     try:
         prepared, solved = _settled(config, shown.echo)
-        folder.mkdir(parents=True, exist_ok=True)
+    except KeyboardInterrupt:
+        shown.echo("")
+        return RunResults(completed=False)
+    with holding(folder):
+        check_output(folder, overwrite=overwrite)  # another run may have been here meanwhile
+        seconds = {"prepare": time.perf_counter() - started}
+        return _in_folder(prepared, folder, shown, resume, solved=solved, seconds=seconds)
+
+
+def _in_folder(
+    prepared: PreparedRun,
+    folder: Path,
+    shown: Shown,
+    resume: Checkpoint | None,
+    *,
+    solved: HeadResult | None,
+    seconds: dict[str, float],
+) -> RunResults:
+    """The folds of a run, if any, and the training on all images; the folder is held."""
+    outcome: FoldsOutcome | None = None
+    try:
         check_space(folder, num_parameters=prepared.model.count_params())
-        seconds["prepare"] = time.perf_counter() - started
-        if config.folds and not prepared.is_only_solved:
+        if prepared.config.folds and not prepared.is_only_solved:
             with _timed(seconds, "folds"):
                 outcome = run_folds(prepared, folder, resume, _fold_trained(shown), shown.echo)
             if not outcome.is_complete:
@@ -212,7 +239,7 @@ def _train(
         training.keep.remove_checkpoint()
     training.leave_nothing_empty()
     if diverged is not None:
-        raise TrainingDivergedError(f"{diverged} {_kept(prepared.config, measured)}") from diverged
+        raise TrainingDivergedError(f"{diverged} {kept(prepared.config, measured)}") from diverged
     return measured
 
 
@@ -229,25 +256,6 @@ def _keep_out_of_fold(
         outcome.save_out_of_fold(folder)
     elif training.final_head is not None:
         training.final_head.save_out_of_fold(folder)
-
-
-def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
-    """What a run that was stopped has left, in one line."""
-    has_begun = measured.train or measured.folds
-    go_on = f" Go on with: kerastl run --resume {config.output}" if has_begun else ""
-    return f"Stopped. {_kept(config, measured)}{go_on}"
-
-
-def _kept(config: RunConfig, measured: RunResults) -> str:
-    if measured.folds and not measured.train:
-        count = measured.folds["count"]
-        finished = measured.folds.get("finished", count)
-        return f"Kept in {config.output}: {finished} finished folds of {count}."
-    if not measured.epochs and measured.train:
-        return f"Kept in {config.output}: the model with its solved head."
-    if not measured.epochs:
-        return "No epoch was finished, and nothing was kept."
-    return f"Kept in {config.output}: the model after {measured.epochs} finished epochs."
 
 
 def _by_evidence(prepared: PreparedRun, echo: Echo) -> tuple[PreparedRun, HeadResult]:
