@@ -107,20 +107,16 @@ def telling_a_full_disk(path: Path) -> Iterator[None]:
     """Say in one sentence that the disk is full, where that is why `path` cannot be written."""
     try:
         yield
-    except OSError as error:
-        number = error.errno or _system_error(error)
+    except Exception as error:
+        told = _system_error(error)
+        number = told or getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise no_space(path) from error
-        if UNFINISHED in str(error.filename):
+        if told is not None:
+            raise OSError(told, os.strerror(told), str(path)) from error
+        if isinstance(error, OSError) and UNFINISHED in str(error.filename):
             error.filename, error.filename2 = str(path), None
         raise
-    except Exception as error:
-        number = _system_error(error)
-        if number is None:
-            raise
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            raise no_space(path) from error
-        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def no_space(path: Path) -> OSError:
