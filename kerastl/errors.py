@@ -151,22 +151,33 @@ def worker_error(error: BaseException) -> WorkerError | None:
     Args:
         error: What was raised.
     """
-    found = next(filter(None, (_WORKER.search(str(each)) for each in _chain(error))), None)
-    if not isinstance(error, RuntimeError) or found is None:
+    found = list(filter(None, (_WORKER.search(str(each)) for each in _chain(error))))
+    if not isinstance(error, RuntimeError) or not found:
         return None
-    process, how = found[1], (found[2] or "").strip()
-    fate = f"was ended by the system ({how})" if how else "ended without a word"
-    if how in ("Killed", ""):
-        fate += ", most often because the memory did not suffice"
-    elif "Bus error" in how:
-        fate += ", most often because the shared memory (/dev/shm) did not suffice"
-    made = WorkerError(
-        f"A worker process that reads images, {process}, {fate}. Lower the number of workers "
-        "(--workers; 0 reads in the main process), the batch size or the image size."
-    )
+    how = next((each[2].strip() for each in found if each[2]), "")
+    made = worker_ended(found[0][1], how)
     for note in getattr(error, "__notes__", ()):
         made.add_note(note)
     return made
+
+
+def worker_ended(process: str, signal: str) -> WorkerError:
+    """What to say of a process that read images and has ended.
+
+    Args:
+        process: Its number.
+        signal: What ended it, "Killed" or "Bus error" as the system says it; "" where that is not
+            known.
+    """
+    fate = f"was ended by the system ({signal})" if signal else "ended without a word"
+    if signal in ("Killed", ""):
+        fate += ", most often because the memory did not suffice"
+    elif "Bus error" in signal:
+        fate += ", most often because the shared memory (/dev/shm) did not suffice"
+    return WorkerError(
+        f"A worker process that reads images, {process}, {fate}. Lower the number of workers "
+        "(--workers; 0 reads in the main process), the batch size or the image size."
+    )
 
 
 def lacks_memory(error: BaseException) -> bool:
@@ -226,7 +237,8 @@ def sentence(error: BaseException) -> str:
     "KeyError: 'stem'. This is a fault of kerastl; run again with --debug to see where."
     """
     notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, Note)]
-    return " ".join([_said(error), *notes])
+    said = _said(error)
+    return " ".join([said if not notes or said.endswith((".", ":")) else f"{said}.", *notes])
 
 
 def _said(error: BaseException) -> str:

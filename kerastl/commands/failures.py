@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from kerastl.errors import is_fault, sentence, worker_error
+from kerastl.internals.loaders import let_workers_end
 from kerastl.runs.interrupts import CTRL_C
 
 MENDABLE = 1
@@ -36,6 +37,7 @@ def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
             signal = str(stop.args[0]) if stop.args else CTRL_C
             raise stopped("Stopped.", signal) from None
         except Exception as error:
+            let_workers_end()
             if debug and not is_fault(error):
                 raise
             told = worker_error(error) or error

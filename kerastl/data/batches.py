@@ -21,8 +21,9 @@ from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, ImageItems, JoinedItems, groups_of
 from kerastl.data.resizing import ImageSettings, resized
 from kerastl.data.split_file import SplitRow, label_text
-from kerastl.errors import BrokenImagesError, worker_error
+from kerastl.errors import BrokenImagesError, worker_ended
 from kerastl.internals.jax_threads import jax_runs
+from kerastl.internals.loaders import worker_fate
 
 _MOST_WORKERS = 4
 # What Keras 3.15 says where a pass has fewer batches than its loader's length.
@@ -218,7 +219,22 @@ class ImageLoader(DataLoader[Any]):
     """A loader whose broken images are named in one sentence, also those of worker processes."""
 
     def __iter__(self) -> Any:
-        return _naming_broken_images(super().__iter__(), self.dataset)
+        try:
+            batches = super().__iter__()
+        except Exception as error:
+            _tell_dead_worker(self, error)
+            raise
+        return _naming_broken_images(batches, self.dataset)
+
+
+def _tell_dead_worker(batches: Any, error: Exception) -> None:
+    """Raise what there is to say where a worker process has ended.
+
+    Raises:
+        WorkerError: If so.
+    """
+    if (fate := worker_fate(batches, error)) is not None:
+        raise worker_ended(*fate) from None
 
 
 def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]:
@@ -238,11 +254,9 @@ def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]
             left_out += 1
             continue
         except Exception as error:
+            _tell_dead_worker(batches, error)
             broken = dataset.broken_images()
             if not broken:
-                ended = worker_error(error)
-                if ended is not None:
-                    raise ended from None
                 raise
             # `from None`: the traceback of a worker process says no more.
             raise BrokenImagesError(

@@ -23,6 +23,7 @@ from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResu
 from kerastl.evaluation.scores import Evaluation
 from kerastl.evaluation.scoring import AnyEvaluation, class_of
 from kerastl.internals.folder_lock import holding
+from kerastl.internals.loaders import let_workers_end
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
@@ -216,6 +217,7 @@ def _train(
     except TrainingDivergedError as error:
         diverged = error
     except BaseException as error:
+        let_workers_end()
         if not (shown.stopping.signal or isinstance(error, KeyboardInterrupt)):
             training.leave_nothing_empty()
             if training.can_go_on:
@@ -227,6 +229,8 @@ def _train(
     measured = _results(
         prepared, training, scores=scores, seconds=seconds, completed=completed, cache=cache
     )
+    if not completed and diverged is None:
+        measured = replace(measured, stopped_by=shown.stopping.signal)
     if outcome is not None:
         measured = outcome.added_to(measured)
     if completed:
