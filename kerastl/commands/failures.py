@@ -17,10 +17,27 @@ from kerastl.errors import is_fault, sentence, worker_error
 from kerastl.internals.loaders import let_workers_end
 from kerastl.runs.interrupts import CTRL_C
 
-MENDABLE = 1
-FAULT = 3
-AFTER_CTRL_C = 130
-AFTER_A_SIGNAL = 143
+
+class Mendable(click.ClickException):
+    """An error that the user can mend."""
+
+
+class Fault(click.ClickException):
+    """A fault of the program."""
+
+    exit_code = 3
+
+
+class StoppedByCtrlC(click.ClickException):
+    """What Ctrl-C ended."""
+
+    exit_code = 130
+
+
+class StoppedBySignal(click.ClickException):
+    """What another signal ended, by the number that shells give for SIGTERM."""
+
+    exit_code = 143
 
 
 def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +60,7 @@ def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
             told = worker_error(error) or error
             if debug:
                 click.echo(traceback.format_exc(), err=True)
-            raise ended(sentence(told), FAULT if is_fault(told) else MENDABLE) from error
+            raise (Fault if is_fault(told) else Mendable)(sentence(told)) from error
 
     return wrapped
 
@@ -55,11 +72,4 @@ def stopped(text: str, signal: str) -> click.ClickException:
         text: What is kept.
         signal: Name of the signal.
     """
-    return ended(text, AFTER_CTRL_C if signal == CTRL_C else AFTER_A_SIGNAL)
-
-
-def ended(text: str, exit_code: int) -> click.ClickException:
-    """What ends a command with one line and an exit code."""
-    error = click.ClickException(text)
-    error.exit_code = exit_code
-    return error
+    return (StoppedByCtrlC if signal == CTRL_C else StoppedBySignal)(text)
