@@ -169,5 +169,4 @@ def _clear(folder: Path, *, overwrite: bool) -> None:
     for name in (writing.JSON_FILE, writing.PLOT_FILE, START_WEIGHTS):
         (folder / name).unlink(missing_ok=True)
     for backend in BACKENDS:
-        for ending in ("json", "npz"):
-            (folder / f"{backend}.{ending}").unlink(missing_ok=True)
+        (folder / f"{backend}.json").unlink(missing_ok=True)

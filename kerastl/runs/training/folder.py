@@ -72,8 +72,8 @@ def check_space(folder: Path, *, num_parameters: int) -> None:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing."""
-    if not any(folder.iterdir()):
+    """Remove a folder that holds nothing; one may have gone already."""
+    if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
