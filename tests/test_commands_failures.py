@@ -215,3 +215,19 @@ def test_a_worker_that_has_ended_is_told_wherever_torch_raises_it(words, says):
     assert says in done.stderr
     assert "Lower the number of workers" in done.stderr
     assert worker_error(ValueError(words)) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("plan", "--preview", "sheet.abc"), 2, "sheet.abc must end in one of: .png,"),
+        (("find-rate", "--picture", "curve.txt"), 2, "curve.txt must end in one of: .png,"),
+        (("plan", "--seed", str(2**32)), 1, "`seed` must be"),
+        (("plan", "--seed", "99999999999999999999"), 1, "`seed` must be"),
+        (("pick", "--data", "digits", "--seed", str(2**32)), 2, "is not in the range"),
+    ],
+)
+def test_mistakes_that_libraries_notice_late_are_told_before_any_work(arguments, code, says):
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == code
+    assert says in done.stderr

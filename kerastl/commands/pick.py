@@ -72,7 +72,11 @@ class SpecWeights(click.ParamType[tuple[str, str]]):
 )
 @click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of split, folds."
+    "--seed",
+    type=click.IntRange(min=0, max=2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of split, folds.",
 )
 @click.option(
     "--output",

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import run_options
+from kerastl.commands.options import ending_in, run_options
 from kerastl.internals.whole_files import write_whole
 from kerastl.runs.config import RunConfig
 
@@ -25,6 +25,7 @@ from kerastl.runs.config import RunConfig
 @click.option(
     "--preview",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=ending_in(".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".pdf"),
     help="Draw a contact sheet: training images as the first epochs would show them.",
 )
 @run_options
