@@ -339,7 +339,7 @@ def test_a_backend_that_is_not_installed_is_one_sentence():
         (ValueError(" said. "), "said."),
         (
             AttributeError("x"),
-            "AttributeError: x. This is a fault of kerastl; --debug shows where.",
+            "AttributeError: x. This is a fault of kerastl; run again with --debug to see where.",
         ),
     ],
 )

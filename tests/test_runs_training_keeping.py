@@ -1,6 +1,7 @@
 """What a run keeps while it trains: every epoch, the best one, and word of Ctrl-C."""
 
 import json
+import signal
 
 import keras
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from test_model_divergence import X, Y, small_model
 
 from kerastl.evaluation import run_record as results
-from kerastl.runs.training.keeping import BestEpoch, KeepEpochs, StopOnCtrlC
+from kerastl.runs.interrupts import Stopping
+from kerastl.runs.training.keeping import BestEpoch, KeepEpochs, StopOnSignal
 from kerastl.runs.training.progress import EpochLines, JsonLines, StepBar
 
 
@@ -35,13 +37,23 @@ def test_an_older_run_stays_until_the_first_epoch_is_finished(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == [results.METRICS_FILE]
 
 
-def test_a_lost_ctrl_c_is_raised_after_the_step():
-    pressed = [False]
-    callback = StopOnCtrlC(lambda: pressed[0])
+def test_a_lost_signal_is_raised_after_the_step():
+    stopping = Stopping()
+    callback = StopOnSignal(stopping)
+    callback.on_train_batch_begin(0)
     callback.on_train_batch_end(0)
-    pressed[0] = True
+    stopping.signal = "SIGINT"
     with pytest.raises(KeyboardInterrupt):
         callback.on_train_batch_end(1)
+
+
+def test_a_signal_waits_for_what_an_epoch_saves():
+    stopping = Stopping()
+    callback = StopOnSignal(stopping)
+    callback.on_epoch_end(0)
+    stopping.came(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
+        callback.on_epoch_begin(1)
 
 
 class Scores(keras.callbacks.Callback):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kerastl.backbones.base import Backbone, BackboneInfo, Preprocessing, Resizing
+from kerastl.errors import own_modules
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +56,7 @@ def build(
             f"Cannot import {attribute} from {path} ({error}). "
             "Check the path, and that the module is on PYTHONPATH or in this folder."
         ) from error
+    own_modules.add(path)
     module = target if isinstance(target, nn.Module) else target(**arguments)
     return from_module(module, spec=f"{SOURCE}:{name}", weights=weights, image_size=image_size)
 

@@ -20,6 +20,7 @@ from kerastl.commands.pick import pick
 from kerastl.commands.plan import plan
 from kerastl.commands.predict import predict
 from kerastl.commands.run import run
+from kerastl.internals.unread_output import drop_unread_output
 from kerastl.internals.versions import __version__
 
 __all__ = ["main"]
@@ -27,13 +28,17 @@ __all__ = ["main"]
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="kerastl")
-def main() -> None:
+@click.pass_context
+def main(context: click.Context) -> None:
     """Fine-tune a pretrained image backbone into a classifier for your own images.
 
     `kerastl run` without options trains on handwritten digits, offline.
     Results go to stdout, progress to stderr. Exit code: 0 done, 1 an error
-    that you can mend, 2 wrong usage.
+    that you can mend, 2 wrong usage, 3 a fault of the program, 130 stopped by
+    Ctrl-C, 143 by another signal.
     """
+    # `predict` gives nothing but what it prints: it ends when nobody reads on.
+    drop_unread_output(results=context.invoked_subcommand != "predict")
     # A `module:` backbone is found in the folder that the command runs in, after all else.
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())

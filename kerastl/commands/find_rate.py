@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import run_options
+from kerastl.commands.options import ending_in, run_options
 from kerastl.runs.config import RunConfig
 from kerastl.runs.strategies import AUTO, TRAIN
 
@@ -30,6 +30,9 @@ from kerastl.runs.strategies import AUTO, TRAIN
     type=click.Path(dir_okay=False, path_type=Path),
     default="find-rate.png",
     show_default=True,
+    callback=ending_in(
+        ".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".pdf", ".svg", ".eps", ""
+    ),
     help="Where the curve goes; that of a second group gets -2 to its name, and so on.",
 )
 @run_options

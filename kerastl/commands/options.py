@@ -63,6 +63,18 @@ class BlockRate(click.ParamType[tuple[str, float]]):
         return block, number
 
 
+def ending_in(*endings: str) -> Callable[..., Path | None]:
+    """A check of an option that names a file to write, before any work is done."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None and value.suffix.lower() not in endings:
+            named = ", ".join(ending for ending in endings if ending)
+            raise click.BadParameter(f"{value} must end in one of: {named}.", ctx, param)
+        return value
+
+    return check
+
+
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--config`, an option per field, `--overwrite` and `--safe-mode` to a command.
 

@@ -10,8 +10,11 @@ import click
 
 from kerastl.commands.failures import one_clear_line
 from kerastl.data.resizing import RESIZE_MODES
+from kerastl.internals.folder_lock import holding
+from kerastl.internals.whole_files import remove_unfinished
 from kerastl.runs import backends
 from kerastl.runs.config import RunConfig
+from kerastl.runs.faults import writing_faults
 from kerastl.runs.picking.results import DEFAULT_MINUTES, DEFAULT_OUTPUT
 
 
@@ -69,7 +72,11 @@ class SpecWeights(click.ParamType[tuple[str, str]]):
 )
 @click.option("--skip-broken", is_flag=True, help="Leave broken image files out.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of split, folds."
+    "--seed",
+    type=click.IntRange(min=0, max=2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of split, folds.",
 )
 @click.option(
     "--output",
@@ -91,16 +98,20 @@ def pick(output: Path, overwrite: bool, **options: Any) -> None:
     from kerastl.runs.picking import writing
     from kerastl.runs.picking.pick import pick as find
 
-    writing.check_output(output, overwrite=overwrite)
-    backbones, weights = options.pop("backbones"), dict(options.pop("weights"))
-    found = find(
-        options.pop("data"),
-        backbones or None,
-        weights=weights,
-        echo=lambda line: click.echo(line, err=True),
-        **options,
-    )
-    writing.write(found, output)
+    if output.exists() and not output.is_dir():
+        writing.check_output(output, overwrite=overwrite)
+    with holding(output), writing_faults(output):
+        writing.check_output(output, overwrite=overwrite)
+        remove_unfinished(output)
+        backbones, weights = options.pop("backbones"), dict(options.pop("weights"))
+        found = find(
+            options.pop("data"),
+            backbones or None,
+            weights=weights,
+            echo=lambda line: click.echo(line, err=True),
+            **options,
+        )
+        writing.write(found, output)
     click.echo(writing.text(found))
     click.echo(f"\nPage in {output / writing.PAGE_FILE}. To go on:")
     click.echo(found.recommendation.command)

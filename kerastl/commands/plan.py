@@ -10,7 +10,8 @@ import click
 
 from kerastl.backbones.foreign_code import names_code
 from kerastl.commands.failures import one_clear_line
-from kerastl.commands.options import run_options
+from kerastl.commands.options import ending_in, run_options
+from kerastl.internals.whole_files import write_whole
 from kerastl.runs.config import RunConfig
 
 
@@ -25,6 +26,7 @@ from kerastl.runs.config import RunConfig
 @click.option(
     "--preview",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=ending_in(".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".pdf"),
     help="Draw a contact sheet: training images as the first epochs would show them.",
 )
 @run_options
@@ -76,10 +78,11 @@ def plan(
         click.echo("\nIf only the head is solved:" if prepared.is_open else "")
         _echo_phase(prepared, number)
     if preview is not None:
-        contact_sheet(prepared.data).save(preview)
+        write_whole(preview, contact_sheet(prepared.data).save)
         click.echo(f"\nContact sheet in {preview}", err=True)
     if config_out is not None:
-        config_out.write_text(config_file.to_toml(settled, config_out.parent), encoding="utf-8")
+        text = config_file.to_toml(settled, config_out.parent)
+        write_whole(config_out, lambda path: path.write_text(text, encoding="utf-8"))
         allowed = " --no-safe-mode" if names_code(settled.backbone) else ""
         command = f"kerastl run --config {config_out}{allowed}"
         click.echo(f"\nWritten to {config_out}: {command}", err=True)

@@ -6,15 +6,18 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from kerastl.commands.failures import one_clear_line
+from kerastl.commands.failures import one_clear_line, stopped
 from kerastl.commands.options import run_options
 from kerastl.evaluation.run_record import RunResults
+from kerastl.internals.folder_lock import holding
 from kerastl.runs import backends
 from kerastl.runs.config import PROGRESS_MODES, RunConfig
+from kerastl.runs.interrupts import CTRL_C
 
 
 @click.command(short_help="Train, and keep the model and its results in a folder.")
@@ -40,27 +43,45 @@ def run(
 
     The folder holds model.keras, config.toml (`--config` repeats the run),
     history.csv and metrics.json; with folds, what each fold gave too.
+
+    Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 let the step under way finish and keep
+    the last finished epoch; --resume goes on from there.
     """
+    if resume is None:
+        _run(config, progress, overwrite=overwrite)
+        return
+    # Held before it is read: another process may be going on with it.
+    with holding(resume, create=False):
+        _resume(resume, progress, safe_mode=safe_mode)
+
+
+def _resume(folder: Path, progress: str, *, safe_mode: bool) -> None:
     from kerastl.runs import training
 
-    checkpoint = None
-    if resume is not None:
-        own = {"resume", "progress", "debug", "safe_mode"}
-        given = sorted(set(click.get_current_context().params) - own)
-        changed = [name for name in given if _is_given(name)]
-        if changed:
-            raise click.UsageError(
-                "A resumed run has its own options. Leave out "
-                f"{', '.join('--' + name.replace('_', '-') for name in changed)}."
-            )
-        config, checkpoint = training.to_resume(resume, safe_mode=safe_mode)
-        backends.choose(config.backend)
+    own = {"resume", "progress", "debug", "safe_mode"}
+    given = sorted(set(click.get_current_context().params) - own)
+    changed = [name for name in given if _is_given(name)]
+    if changed:
+        raise click.UsageError(
+            "A resumed run has its own options. Leave out "
+            f"{', '.join('--' + name.replace('_', '-') for name in changed)}."
+        )
+    config, checkpoint = training.to_resume(folder, safe_mode=safe_mode)
+    backends.choose(config.backend)
+    _run(config, progress, checkpoint=checkpoint)
+
+
+def _run(
+    config: RunConfig, progress: str, *, overwrite: bool = False, checkpoint: Any = None
+) -> None:
+    from kerastl.runs import training
+
     echo = _ECHOES.get(progress, _to_stderr)
     results = training.run(
         config, echo=echo, progress=progress, overwrite=overwrite, resume=checkpoint
     )
     if not results.completed:
-        raise click.ClickException(training.stopped_sentence(config, results))
+        raise stopped(training.stopped_sentence(config, results), results.stopped_by or CTRL_C)
     if progress == "json":
         click.echo(json.dumps({"event": "result", **dataclasses.asdict(results)}))
         return

@@ -22,8 +22,9 @@ from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.items import BrokenImage, ImageItems, JoinedItems, groups_of
 from kerastl.data.resizing import ImageSettings, resized
 from kerastl.data.split_file import SplitRow, label_text
-from kerastl.errors import BrokenImagesError
+from kerastl.errors import BrokenImagesError, worker_ended
 from kerastl.internals.jax_threads import jax_runs
+from kerastl.internals.loaders import worker_fate
 
 _MOST_WORKERS = 4
 # What Keras 3.15 says where a pass has fewer batches than its loader's length.
@@ -221,7 +222,22 @@ class ImageLoader(DataLoader[Any]):
     """A loader whose broken images are named in one sentence, also those of worker processes."""
 
     def __iter__(self) -> Any:
-        return _naming_broken_images(super().__iter__(), self.dataset)
+        try:
+            batches = super().__iter__()
+        except Exception as error:
+            _tell_dead_worker(self, error)
+            raise
+        return _naming_broken_images(batches, self.dataset)
+
+
+def _tell_dead_worker(batches: Any, error: Exception) -> None:
+    """Raise what there is to say where a worker process has ended.
+
+    Raises:
+        WorkerError: If so.
+    """
+    if (fate := worker_fate(batches, error)) is not None:
+        raise worker_ended(*fate) from None
 
 
 def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]:
@@ -240,7 +256,8 @@ def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]
         except OnlyBrokenError:  # torch's loaders go on after an error
             left_out += 1
             continue
-        except Exception:
+        except Exception as error:
+            _tell_dead_worker(batches, error)
             contents = getattr(dataset, "contents", None)
             if contents is not None and (changed := contents.changed):
                 raise ValueError(
@@ -311,7 +328,7 @@ def image_loader(
         collate_fn=collate or collate_sound,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
-        worker_init_fn=_leave_ctrl_c_to_the_main_process,
+        worker_init_fn=_leave_signals_to_the_main_process,
         # Its own, so that the start of worker processes draws nothing of anyone else's.
         generator=torch.Generator(),
         multiprocessing_context=_start_method(dataset) if num_workers else None,
@@ -326,9 +343,14 @@ def default_num_workers(*, in_memory: bool) -> int:
     return min(_MOST_WORKERS, usable or 1)
 
 
-def _leave_ctrl_c_to_the_main_process(worker: int) -> None:
-    """The terminal sends Ctrl-C to all processes; a worker ends when the main one lets it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_main_process(worker: int) -> None:
+    """A terminal or a cluster signals all processes; a worker ends when the main one lets it.
+
+    SIGTERM stays as torch has set it: it is how the main process ends a worker.
+    """
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _start_method(dataset: ImageDataset) -> str | None:

@@ -26,6 +26,9 @@ CHECKPOINT_FILE = "checkpoint.safetensors"
 DIGESTED_FILES = (MODEL_FILE, HISTORY_FILE, SPLIT_FILE)
 """Files whose digests `metrics.json` has."""
 RUN_FILES = (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, METRICS_FILE, CHECKPOINT_FILE)
+FAULT_FILE = "fault.txt"
+"""Where the traceback of a fault of the program goes."""
+
 REPORT_FILE = "report.html"
 CARD_FILE = "README.md"
 REPORT_FILES = (REPORT_FILE, CARD_FILE)
@@ -56,6 +59,7 @@ class RunResults:
         skipped_images: Broken files that were left out.
         epochs: Finished epochs.
         completed: False where the run was stopped or diverged.
+        stopped_by: Name of the signal that stopped it, "SIGINT" for Ctrl-C; else "".
         strategy: The strategy and why it was chosen, one sentence.
         class_names: Every class, in the order of the model's outputs.
         cache: What was kept of the frozen blocks' output, or why not.
@@ -76,6 +80,7 @@ class RunResults:
     skipped_images: int = 0
     epochs: int = 0
     completed: bool = True
+    stopped_by: str = ""
     strategy: str = ""
     class_names: Sequence[str] = ()
     cache: str = ""

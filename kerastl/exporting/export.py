@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,16 @@ from kerastl.exporting import checking, formats
 from kerastl.exporting.description import description_of
 from kerastl.exporting.formats import ExportFormat
 from kerastl.exporting.precision import in_float32
-from kerastl.internals.whole_files import telling_a_full_disk
+from kerastl.internals.whole_files import (
+    publish,
+    remove_unfinished,
+    telling_a_full_disk,
+    unfinished_folder,
+)
 from kerastl.model.classifier import ImageClassifier
+
+# An export that has taken longer than this, in seconds, on another machine is taken for dead.
+_LONGEST_EXPORT = 3600
 
 
 @dataclass(frozen=True)
@@ -90,13 +97,11 @@ def export_model(model: Any, path: str | Path, *, format: str, images: Any = Non
     )
     precise, computed_in = in_float32(model)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        telling_a_full_disk(target),
-        tempfile.TemporaryDirectory(prefix=".unfinished-", dir=target.parent) as folder,
-    ):
-        unfinished = Path(folder) / target.name
+    remove_unfinished(target.parent, of_others_after=_LONGEST_EXPORT)
+    with telling_a_full_disk(target), unfinished_folder(target.parent) as folder:
+        unfinished = folder / target.name
         difference = _write_and_check(precise, kind, unfinished, pixels)
-        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         _publish(kind, unfinished, target)
     return ExportReport(target, kind.name, difference, len(pixels), size, computed_in)
 
@@ -139,12 +144,10 @@ def _others(kind: ExportFormat) -> str:
 def _publish(kind: ExportFormat, unfinished: Path, target: Path) -> None:
     """Put a finished file in its place: whole, or not at all."""
     if kind.is_folder:
-        if target.exists():
-            target.rename(unfinished.with_name("replaced"))
-        unfinished.rename(target)
+        publish(unfinished, target)
         return
     if kind.companions:
         # Rather no file for a moment than a new one beside the weights of an old one.
         target.unlink(missing_ok=True)
     for ending in (*kind.companions, kind.ending):
-        unfinished.with_suffix(ending).replace(target.with_suffix(ending))
+        publish(unfinished.with_suffix(ending), target.with_suffix(ending))

@@ -1,8 +1,11 @@
-"""A torch `DataLoader` made anew with one thing changed, everything else as the user set it."""
+"""Torch's `DataLoader`: made anew with one thing changed, and the fate of its worker processes."""
 
 from __future__ import annotations
 
 import copy
+import signal
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,3 +40,45 @@ def is_data_loader(x: Any) -> bool:
     except ImportError:
         return False
     return isinstance(x, DataLoader)
+
+
+# The system tells the death of a process a little later than its pipe breaks.
+_TOLD_AFTER = 1.0
+
+
+def worker_fate(batches: Any, error: Exception) -> tuple[str, str] | None:
+    """Number of a worker process that has ended, and the signal that ended it, "" if none did.
+
+    Args:
+        batches: A `DataLoader`, or an iterator of one.
+        error: What it has raised.
+
+    Returns:
+        None where all of them are alive, or there are none.
+    """
+    # Torch 2.14 keeps the iterator with persistent workers in `_iterator`, and the processes of
+    # an iterator in `_workers`.
+    workers = getattr(getattr(batches, "_iterator", None) or batches, "_workers", ())
+    broken = isinstance(error, (ConnectionError, EOFError, FileNotFoundError))
+    until = time.monotonic() + (_TOLD_AFTER if workers and broken else 0)
+    while True:
+        for worker in workers:
+            if not worker.is_alive() and worker.exitcode:
+                code = worker.exitcode
+                return str(worker.pid), (signal.strsignal(-code) or "") if code < 0 else ""
+        if time.monotonic() >= until:
+            return None
+        time.sleep(0.02)
+
+
+def let_workers_end() -> None:
+    """From now on no worker process that has ended raises an error in this one, which is to end.
+
+    Torch raises one whenever a child process ends while a dead worker is still on its list: in
+    the middle of whatever writes down what is kept.
+    """
+    number = getattr(signal, "SIGCHLD", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        return
+    if str(getattr(signal.getsignal(number), "__module__", "")).startswith("torch."):
+        signal.signal(number, signal.SIG_DFL)

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kerastl.blocks.block import select
+from kerastl.internals.whole_files import write_whole
 from kerastl.optimizers.block_optimizer import rates_by_block, wrapped
 from kerastl.optimizers.rates import check_rates
 
@@ -62,7 +63,7 @@ class RateRange:
         """Draw the loss over the rate, with the suggestion, into a picture.
 
         Args:
-            path: Where to; the ending says which format.
+            path: Where to; the ending says which format, PNG without one.
         """
         from matplotlib.figure import Figure
 
@@ -76,7 +77,8 @@ class RateRange:
         names = f"{first} to {others[-1]}" if others else first
         axes.set_title(f"{names}: {self.suggestion:.2g}")
         axes.legend()
-        figure.savefig(path)
+        file = Path(path)
+        write_whole(file if file.suffix else file.with_suffix(".png"), figure.savefig)
 
 
 def find_learning_rate(

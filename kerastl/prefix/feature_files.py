@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kerastl.internals.whole_files import UNFINISHED, write_whole
+from kerastl.internals.whole_files import UNFINISHED, remove_unfinished, write_whole
 
 FOLDER_VARIABLE = "KERASTL_CACHE"
 LIMIT_VARIABLE = "KERASTL_CACHE_LIMIT"
@@ -139,10 +138,7 @@ class FeatureFiles:
 
     def _remove_abandoned(self) -> None:
         """What a process that was killed has left; another may be writing its own just now."""
-        for path in self.folder.glob(f"{UNFINISHED}*"):
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > _LONGEST_WRITE:
-                    path.unlink()
+        remove_unfinished(self.folder, of_others_after=_LONGEST_WRITE)
 
 
 def cache_folder() -> Path:

@@ -37,6 +37,10 @@ def _described(
     return {"help": help, "only_in_file": only_in_file, **limits}
 
 
+# As many seeds as NumPy's generator takes.
+_SEEDS = 2**32
+
+
 def _option(default: Any, help: str, **limits: Any) -> Any:
     return field(default=default, metadata=_described(help, **limits))
 
@@ -189,7 +193,9 @@ class RunConfig:
     workers: int | None = _option(
         None, "Processes that read images (default: by data and cores).", minimum=0
     )
-    seed: int = _option(0, "Seed of the split, the order and the head's first weights.", minimum=0)
+    seed: int = _option(
+        0, "Seed of the split, the order and the head's first weights.", minimum=0, below=_SEEDS
+    )
     calibrate: bool = _option(
         False, "Fit a temperature on the validation images, so that probabilities can be believed."
     )

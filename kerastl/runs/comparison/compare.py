@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerastl.backbones import foreign_code
+from kerastl.internals.folder_lock import holding
+from kerastl.internals.whole_files import remove_unfinished, write_whole
 from kerastl.runs import config_file
 from kerastl.runs.backends import BACKENDS, check_installed
 from kerastl.runs.comparison import writing
@@ -23,6 +25,7 @@ from kerastl.runs.comparison.measures import (
     load_run,
 )
 from kerastl.runs.config import RunConfig
+from kerastl.runs.faults import writing_faults
 from kerastl.runs.strategies import SOLVE, TRAIN
 
 
@@ -90,7 +93,16 @@ def compare(
     foreign_code.check(config.backbone)
     config = replace(config, solver=TRAIN)
     folder = Path(config.output).expanduser()
-    _clear(folder, overwrite=overwrite)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`output` must be a folder. Received: {folder}, a file. Name another.")
+    with holding(folder), writing_faults(folder):
+        _clear(folder, overwrite=overwrite)
+        return _compared(config, backends, folder, echo)
+
+
+def _compared(
+    config: RunConfig, backends: Sequence[str], folder: Path, echo: Callable[[str], None]
+) -> Comparison:
     runs = []
     for backend in backends:
         echo(f"{backend}: training, see {folder / f'{backend}.log'}")
@@ -107,7 +119,8 @@ def compare(
 
 def _run(config: RunConfig, folder: Path) -> BackendRun:
     backend = config.backend
-    (folder / f"{backend}.toml").write_text(config_file.to_toml(config, folder), encoding="utf-8")
+    options = config_file.to_toml(config, folder)
+    write_whole(folder / f"{backend}.toml", lambda path: path.write_text(options, encoding="utf-8"))
     environment = {**os.environ, "KERAS_BACKEND": backend}
     with (folder / f"{backend}.log").open("w", encoding="utf-8") as log:
         ended = subprocess.run(
@@ -149,14 +162,12 @@ def _differences(runs: Sequence[BackendRun], folder: Path) -> dict[str, Differen
 
 def _clear(folder: Path, *, overwrite: bool) -> None:
     held = folder / writing.JSON_FILE
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`output` must be a folder. Received: {folder}, a file. Name another.")
     if held.exists() and not overwrite:
         raise ValueError(
             f"`output` must not hold another comparison. Received: {folder}. Name another "
             "folder, or say --overwrite."
         )
-    folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     for name in (writing.JSON_FILE, writing.PLOT_FILE, START_WEIGHTS):
         (folder / name).unlink(missing_ok=True)
     for backend in BACKENDS:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kerastl.evaluation.intervals import shown
 from kerastl.internals.tables import align
+from kerastl.internals.whole_files import write_whole
 from kerastl.runs.comparison import noise
 from kerastl.runs.comparison.measures import (
     JUDGED_STEPS,
@@ -89,7 +90,7 @@ def save_plot(folder: Path, runs: Sequence[BackendRun]) -> None:
     bars = times.bar(names, [1000 * (run.step_seconds or 0) for run in done])
     times.bar_label(bars, fmt="%.0f")
     times.set(ylabel="milliseconds", title="Median step")
-    figure.savefig(folder / PLOT_FILE, dpi=120)
+    write_whole(folder / PLOT_FILE, lambda path: figure.savefig(path, dpi=120))
 
 
 def _measured(run: BackendRun) -> dict[str, Any]:

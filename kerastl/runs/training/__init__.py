@@ -9,7 +9,8 @@ from kerastl.runs.training.preparing import (
     planned_cache,
     prepare,
 )
-from kerastl.runs.training.running import run, stopped_sentence, to_resume
+from kerastl.runs.training.running import run, to_resume
+from kerastl.runs.training.telling import stopped_sentence
 
 __all__ = [
     "PreparedRun",

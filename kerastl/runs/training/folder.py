@@ -7,11 +7,31 @@ import shutil
 from pathlib import Path
 
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, REPORT_FILE, RUN_FILES
+from kerastl.internals.whole_files import remove_rest_of_safetensors, remove_unfinished
 
 # A weight and Adam's two moments, float32.
 _BYTES_PER_PARAMETER = 12
 # Model and checkpoint; while one is being saved, the one of the epoch before is still there.
 _COPIES = 4
+
+
+def check_place(folder: Path) -> None:
+    """Refuse what is no folder, or cannot be written.
+
+    Raises:
+        ValueError: If it is a file.
+        OSError: If it cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"`output` must be a folder. Received: {folder}, a file. Name another.")
+    existing = next(
+        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+    )
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"`output` must be a folder that can be written. Received: {folder}, but {existing} "
+            "cannot be written to. Name another."
+        )
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:
@@ -21,22 +41,13 @@ def check_output(folder: Path, *, overwrite: bool) -> None:
         ValueError: If it holds another run, or is a file.
         OSError: If it cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"`output` must be a folder. Received: {folder}, a file. Name another.")
+    check_place(folder)
     held = held_files(folder)
     if held and not overwrite:
         go_on = f", or --resume {folder} to go on with it" if CHECKPOINT_FILE in held else ""
         raise ValueError(
             f"`output` must not hold another run. Received: {folder}, which has "
             f"{', '.join(held)}. Name another folder, say --overwrite to replace the run{go_on}."
-        )
-    existing = next(
-        path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
-    )
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"`output` must be a folder that can be written. Received: {folder}, but {existing} "
-            "cannot be written to. Name another."
         )
 
 
@@ -54,7 +65,6 @@ def check_space(folder: Path, *, num_parameters: int) -> None:
     needed = num_parameters * _BYTES_PER_PARAMETER * _COPIES
     free = shutil.disk_usage(folder).free
     if free < needed:
-        remove_if_empty(folder)
         raise OSError(
             f"`output` must have {needed / 1e6:,.0f} MB free for the model. Received: {folder} "
             f"with {free / 1e6:,.0f} MB. Free some, or name a folder on another disk."
@@ -62,6 +72,12 @@ def check_space(folder: Path, *, num_parameters: int) -> None:
 
 
 def remove_if_empty(folder: Path) -> None:
-    """Remove a folder that holds nothing."""
-    if not any(folder.iterdir()):
+    """Remove a folder that holds nothing; one may have gone already."""
+    if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+def remove_rests(folder: Path) -> None:
+    """Remove what processes that were killed have left half written; the folder is held."""
+    remove_unfinished(folder)
+    remove_rest_of_safetensors(folder)

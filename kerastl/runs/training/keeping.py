@@ -21,9 +21,11 @@ from kerastl.evaluation.run_record import (
     SPLIT_FILE,
     save_history,
 )
+from kerastl.internals.folder_lock import check_held
 from kerastl.internals.whole_files import write_whole
 from kerastl.runs import checkpoints
 from kerastl.runs.checkpoints import Checkpoint, Progress
+from kerastl.runs.interrupts import Stopping
 from kerastl.runs.report import remove_report
 
 
@@ -137,6 +139,7 @@ class KeepEpochs(keras.callbacks.Callback):
         self._split = split
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        check_held(self._folder)
         measured = {key: float(value) for key, value in (logs or {}).items()}
         if self.num_phases > 1:
             measured = {PHASE: self.phase + 1.0, **measured}
@@ -162,6 +165,7 @@ class KeepEpochs(keras.callbacks.Callback):
         Args:
             scores: What the history says of it.
         """
+        check_held(self._folder)
         self.save_model()
         if not self.has_results:
             self._replace_older_run()
@@ -224,19 +228,27 @@ class GoOnFrom(keras.callbacks.Callback):
             self._checkpoint = None
 
 
-class StopOnCtrlC(keras.callbacks.Callback):
-    """Raise the KeyboardInterrupt of a Ctrl-C that came where Python drops exceptions.
+class StopOnSignal(keras.callbacks.Callback):
+    """Let a signal that asks to end wait for the step under way, and for what is being saved.
 
-    A fork hook or a finalizer is such a place.
+    It stands before the callbacks that save.
 
     Args:
-        pressed: Whether Ctrl-C was pressed.
+        stopping: Tells whether a signal came.
     """
 
-    def __init__(self, pressed: Callable[[], bool]) -> None:
+    def __init__(self, stopping: Stopping) -> None:
         super().__init__()
-        self._pressed = pressed
+        self._stopping = stopping
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._stopping.check()
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._stopping.wait()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._pressed():
-            raise KeyboardInterrupt
+        self._stopping.check()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._stopping.wait()

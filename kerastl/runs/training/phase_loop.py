@@ -10,15 +10,14 @@ import numpy as np
 
 from kerastl.data import split_file
 from kerastl.data.class_weights import balanced_weights
-from kerastl.evaluation.run_record import SPLIT_FILE
-from kerastl.internals.whole_files import remove_unfinished
+from kerastl.evaluation.run_record import CHECKPOINT_FILE, SPLIT_FILE
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase
 from kerastl.runs.strategies import SOLVE
-from kerastl.runs.training.folder import held_files, remove_if_empty
-from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs
+from kerastl.runs.training.folder import held_files, remove_if_empty, remove_rests
+from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs, StopOnSignal
 from kerastl.runs.training.preparing import PreparedRun, begin_phase, phase_lines
 from kerastl.runs.training.solving import HeadResult, solve_on_all, solve_on_training
 from kerastl.runs.training.tensorboard import TensorBoardLog
@@ -49,7 +48,7 @@ class Training:
         resume: Checkpoint | None,
         solved: HeadResult | None = None,
     ) -> None:
-        remove_unfinished(folder)
+        remove_rests(folder)
         self._prepared = prepared
         self._folder = folder
         self._resume = resume
@@ -76,7 +75,8 @@ class Training:
         """Train what is left of the run.
 
         Args:
-            shown: Gives the callbacks that show each `fit`, and takes lines.
+            shown: Gives the callbacks that show each `fit`, takes lines, and tells whether a
+                signal asks to end.
         """
         prepared, keep = self._prepared, self.keep
         keep.set_model(prepared.model)
@@ -114,6 +114,7 @@ class Training:
             keep.save_model()
             keep.phase, keep.phase_start = number + 1, len(keep.epochs)
             keep.save_checkpoint()
+            shown.stopping.check()
         if keep.start_weights is not None and not self._is_better_than_start():
             shown.echo("Fine-tuning was no better on the validation images than the solved head")
             prepared.model.set_weights(keep.start_weights)
@@ -179,6 +180,11 @@ class Training:
         """Whether the phase has finished an epoch."""
         return len(self.keep.epochs) > self.keep.phase_start
 
+    @property
+    def can_go_on(self) -> bool:
+        """Whether something of the run is kept that it can go on from."""
+        return self.keep.has_results and (self._folder / CHECKPOINT_FILE).is_file()
+
     def leave_nothing_empty(self) -> None:
         """Remove a checkpoint of no epoch, and a folder that holds nothing."""
         if not self.keep.has_results and not self._has_older_run:
@@ -194,7 +200,7 @@ class Training:
             shown.echo(line)
         finished = len(keep.epochs)
         data.set_epoch(finished)  # `fit` draws this order first, and then one after the other
-        watchers = [keep.best] if keep.best else []
+        watchers: list[Any] = [StopOnSignal(shown.stopping), *([keep.best] if keep.best else [])]
         watchers += [keep, *shown.watchers(prepared.data.batch_size)]
         if config.tensorboard:
             watchers.append(TensorBoardLog(self._folder, finished=finished))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from kerastl.backbones import foreign_code
 from kerastl.blocks.block import HEAD
 from kerastl.data.tasks import CLASSIFICATION
-from kerastl.errors import TrainingDivergedError, reason_of
+from kerastl.errors import Note, TrainingDivergedError, reason_of
 from kerastl.evaluation import run_record as results
 from kerastl.evaluation import scoring
 from kerastl.evaluation.calibration import calibrate, calibrate_from
@@ -23,11 +23,14 @@ from kerastl.evaluation.intervals import known_intervals, score_intervals
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, METRICS_FILE, RunResults
 from kerastl.evaluation.scores import Evaluation
 from kerastl.evaluation.scoring import AnyEvaluation, class_of
+from kerastl.internals.folder_lock import holding
+from kerastl.internals.loaders import let_workers_end
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
+from kerastl.runs.faults import writing_faults
 from kerastl.runs.folds.cutting import notes
-from kerastl.runs.interrupts import noticing_ctrl_c
+from kerastl.runs.interrupts import Stopping, noticing_signals
 from kerastl.runs.report import write_report
 from kerastl.runs.solver import HEAD_IS
 from kerastl.runs.training import evidence
@@ -39,12 +42,12 @@ from kerastl.runs.training.fold_runs import (
     prepare_final,
     run_folds,
 )
-from kerastl.runs.training.folder import check_output, check_space
-from kerastl.runs.training.keeping import StopOnCtrlC
+from kerastl.runs.training.folder import check_output, check_place, check_space
 from kerastl.runs.training.phase_loop import Training
 from kerastl.runs.training.preparing import Echo, PreparedRun, decided, prepare
 from kerastl.runs.training.progress import watchers
 from kerastl.runs.training.solving import HeadResult, solve_on_training
+from kerastl.runs.training.telling import kept
 
 
 def run(
@@ -68,10 +71,11 @@ def run(
         resume: Where a stopped run goes on, as `to_resume` gives it.
 
     Returns:
-        What was measured. `completed` is False after Ctrl-C: the last
-        finished epoch is kept.
+        What was measured. `completed` is False after Ctrl-C, or another
+        signal that asks to end: the last finished epoch is kept.
 
     Raises:
+        FolderInUseError: If another process runs in the folder.
         ValueError: If an option cannot be used, the folder holds another run,
             or the images have changed since the run to resume.
         OSError: If the folder cannot be written, or the disk is full.
@@ -79,9 +83,18 @@ def run(
             epoch is kept.
     """
     folder = Path(config.output).expanduser()
-    check_output(folder, overwrite=overwrite or resume is not None)
-    with noticing_ctrl_c() as ctrl_c:
-        return _run(config, folder, Shown(echo, progress, ctrl_c), resume)
+    check_place(folder)
+    # A folder that is not there is made once the images are read: it may lie among them.
+    with (
+        noticing_signals() as stopping,
+        writing_faults(folder),
+        holding(folder, create=False),
+    ):
+        replaces = overwrite or resume is not None
+        check_output(folder, overwrite=replaces)
+        shown = Shown(echo, progress, stopping)
+        measured = _run(config, folder, shown, resume, overwrite=replaces)
+    return measured if measured.completed else replace(measured, stopped_by=stopping.signal)
 
 
 def to_resume(folder: Path, *, safe_mode: bool = True) -> tuple[RunConfig, Checkpoint]:
@@ -114,28 +127,46 @@ def to_resume(folder: Path, *, safe_mode: bool = True) -> tuple[RunConfig, Check
 
 @dataclass(frozen=True)
 class Shown:
-    """Where a run's progress goes, and whether Ctrl-C was pressed."""
+    """Where a run's progress goes, and whether a signal asks to end."""
 
     echo: Echo
     mode: str
-    ctrl_c: Callable[[], bool]
+    stopping: Stopping
 
     def watchers(self, batch_size: int) -> list[keras.callbacks.Callback]:
         """The callbacks of one `fit`."""
-        shown = watchers(self.mode, self.echo, batch_size=batch_size)
-        return [StopOnCtrlC(self.ctrl_c), *shown]
+        return watchers(self.mode, self.echo, batch_size=batch_size)
 
 
-def _run(config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None) -> RunResults:
+def _run(
+    config: RunConfig, folder: Path, shown: Shown, resume: Checkpoint | None, *, overwrite: bool
+) -> RunResults:
     started = time.perf_counter()
-    outcome: FoldsOutcome | None = None
-    seconds: dict[str, float] = {}
     try:
         prepared, solved = _settled(config, shown.echo)
-        folder.mkdir(parents=True, exist_ok=True)
+    except KeyboardInterrupt:
+        shown.echo("")
+        return RunResults(completed=False)
+    with holding(folder):
+        check_output(folder, overwrite=overwrite)  # another run may have been here meanwhile
+        seconds = {"prepare": time.perf_counter() - started}
+        return _in_folder(prepared, folder, shown, resume, solved=solved, seconds=seconds)
+
+
+def _in_folder(
+    prepared: PreparedRun,
+    folder: Path,
+    shown: Shown,
+    resume: Checkpoint | None,
+    *,
+    solved: HeadResult | None,
+    seconds: dict[str, float],
+) -> RunResults:
+    """The folds of a run, if any, and the training on all images; the folder is held."""
+    outcome: FoldsOutcome | None = None
+    try:
         check_space(folder, num_parameters=prepared.model.count_params())
-        seconds["prepare"] = time.perf_counter() - started
-        if config.folds and not prepared.is_only_solved:
+        if prepared.config.folds and not prepared.is_only_solved:
             with _timed(seconds, "folds"):
                 outcome = run_folds(prepared, folder, resume, _fold_trained(shown), shown.echo)
             if not outcome.is_complete:
@@ -160,6 +191,7 @@ def _settled(config: RunConfig, echo: Echo) -> tuple[PreparedRun, HeadResult | N
 
 def _fold_trained(shown: Shown) -> Train:
     def train(prepared: PreparedRun, folder: Path, resume: Checkpoint | None) -> RunResults:
+        shown.stopping.check()  # one that came while the fold before was written
         folder.mkdir(parents=True, exist_ok=True)
         return _train(prepared, folder, shown, resume, seconds={})
 
@@ -192,14 +224,20 @@ def _train(
     except TrainingDivergedError as error:
         diverged = error
     except BaseException as error:
-        if not (shown.ctrl_c() or isinstance(error, KeyboardInterrupt)):
+        let_workers_end()
+        if not (shown.stopping.signal or isinstance(error, KeyboardInterrupt)):
             training.leave_nothing_empty()
+            if training.can_go_on:
+                error.add_note(Note(f"Go on with: kerastl run --resume {prepared.config.output}"))
             raise
         shown.echo("")
+    shown.stopping.wait()  # a signal must not cut off what is written now
     cache = training.cache_report()
     measured = _results(
         prepared, training, scores=scores, seconds=seconds, completed=completed, cache=cache
     )
+    if not completed and diverged is None:
+        measured = replace(measured, stopped_by=shown.stopping.signal)
     if outcome is not None:
         measured = outcome.added_to(measured)
     if completed:
@@ -213,7 +251,7 @@ def _train(
         training.keep.remove_checkpoint()
     training.leave_nothing_empty()
     if diverged is not None:
-        raise TrainingDivergedError(f"{diverged} {_kept(prepared.config, measured)}") from diverged
+        raise TrainingDivergedError(f"{diverged} {kept(prepared.config, measured)}") from diverged
     return measured
 
 
@@ -230,26 +268,6 @@ def _keep_out_of_fold(
         outcome.save_out_of_fold(folder)
     elif training.final_head is not None:
         training.final_head.save_out_of_fold(folder)
-
-
-def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
-    """What Ctrl-C left, in one line."""
-    has_begun = measured.train or measured.folds
-    allowed = " --no-safe-mode" if foreign_code.names_code(config.backbone) else ""
-    go_on = f" Go on with: kerastl run --resume {config.output}{allowed}" if has_begun else ""
-    return f"Stopped. {_kept(config, measured)}{go_on}"
-
-
-def _kept(config: RunConfig, measured: RunResults) -> str:
-    if measured.folds and not measured.train:
-        count = measured.folds["count"]
-        finished = measured.folds.get("finished", count)
-        return f"Kept in {config.output}: {finished} finished folds of {count}."
-    if not measured.epochs and measured.train:
-        return f"Kept in {config.output}: the model with its solved head."
-    if not measured.epochs:
-        return "No epoch was finished, and nothing was kept."
-    return f"Kept in {config.output}: the model after {measured.epochs} finished epochs."
 
 
 def _by_evidence(prepared: PreparedRun, echo: Echo) -> tuple[PreparedRun, HeadResult]:
