@@ -313,6 +313,7 @@ def test_of_many_files_the_digests_are_taken_as_they_are_read(
     run(folder, tmp_path / "run", "--workers", workers)
     for row in rows(tmp_path / "run" / results.SPLIT_FILE):
         assert row["digest"] == file_digest(folder / row["path"]), row
+    assert "changed" not in command("evaluate", tmp_path / "run").stderr
 
 
 def test_of_many_files_a_changed_one_is_refused_when_it_is_read(few_up_front, stopped, folder):

@@ -243,9 +243,9 @@ def _train(
     if completed:
         _keep_out_of_fold(prepared, training, scores, outcome, folder)
     if training.keep.has_results:
+        training.keep.save_split()  # Of many files the digests are known once all were read.
         results.save_metrics(folder, measured)
     if completed:
-        training.keep.save_split()  # Of many files the digests are known once all were read.
         if prepared.held_out is None:
             _report(folder, prepared, measured, scores, shown.echo)
         training.keep.remove_checkpoint()
