@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kerastl.data.doubts import refuse_unused_parts
 from kerastl.data.files import images_of, is_image_file
-from kerastl.data.part_names import is_container, part_and_rest, part_of
+from kerastl.data.part_names import is_container, part_and_rest, part_of, says_a_part
 from kerastl.data.peeking import (
     Inner,
     Peeking,
@@ -144,7 +145,7 @@ class _Looking:
             again = {normal_name(other) for other in others} & self.within(path).names
             holds_all = len(again) == len(others) > 1
             # A test part beside the classes holds them too, but is no copy.
-            if (again and same_name(path, folder)) or (holds_all and part_of(path.name) is None):
+            if (again and same_name(path, folder)) or (holds_all and not says_a_part(path.name)):
                 self.leave_copy_out(path, others)
                 folders = others
         return folders
@@ -181,6 +182,7 @@ class _Looking:
             else:
                 self.left_out.add(_NO_CLASSES, str(path) + "/")
         others = [path for path in folders if path not in named]
+        refuse_unused_parts(root, others, self.peek(parts["train"]).names, self.peek)
         if list(parts) == ["train"]:
             self.refuse_train_among_classes(root, parts["train"], others)
         for path in others:
@@ -227,6 +229,8 @@ class _Looking:
                 if part in parts:
                     raise _both(root, [parts[part], path])
                 parts[part] = path
+        others = [path for path in folders if path not in parts.values() and not part_of(path.name)]
+        refuse_unused_parts(root, others, classes, self.peek)
         return parts
 
     def parts_in_classes(self, folders: Sequence[Path]) -> dict[str, dict[str, tuple[Path, ...]]]:
