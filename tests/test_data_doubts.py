@@ -50,3 +50,60 @@ def test_masks_with_a_word_before_are_no_images(tmp_path, masks):
     assert left_out(data) == {
         "folder of masks or notes beside images/": (2, (f"cat/{masks}/", f"dog/{masks}/"))
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([*classes_in("raw", "processed/train", "processed/test")], "processed/ holds parts"),
+        ([*classes_in("data/train", "data/test"), "figures/1.png"], "data/ holds parts"),
+        ([*classes_in("data/train"), "figures/1.png"], "data/ holds parts: train/"),
+        ([*classes_in("all", "split/train", "split/test")], "split/ holds parts"),
+        ([*classes_in("v1/split/train", "v1/split/val"), "docs/1.png"], "v1/split/ holds parts"),
+        ([*classes_in("2019/train", "2019/test"), *classes_in("2020/train")], "all hold parts"),
+        (
+            classes_in("batch1/train", "batch1/test", "batch2/train", "batch2/test"),
+            "'cat', 'dog': which of both are the classes",
+        ),
+        ([*classes_in("dataset"), "results/1.png"], "holds dataset/ with .*folder:.*dataset if"),
+        ([*classes_in("images"), "plots"], "holds images/ with the folders cat/, dog/, and plots"),
+        ([*classes_in("photos"), "papers/1.png"], "holds photos/"),
+        (["images/train/1.png", "images/test/1.png", "labels"], "labels/ beside it: where are"),
+    ],
+)
+def test_parts_and_data_one_level_down_are_no_classes(tmp_path, names, message):
+    with pytest.raises(ValueError, match=message):
+        read(touch(tmp_path / "pets", *names))
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("cow/1.png", "train/ in cat/, dog/, but cow/ without them"),
+        ("cat/cover.jpg", "cat/ with images or folders beside them"),
+        ("cat/extra/1.png", "cat/ with images or folders beside them"),
+        ("cow/test/1.png", "must have the classes"),
+        ("notes", "notes/ without them"),
+    ],
+)
+def test_parts_in_most_classes_are_not_given_up(tmp_path, more, message):
+    names = [f"{name}/{part}/1.png" for name in ("cat", "dog") for part in ("train", "test")]
+    with pytest.raises(ValueError, match=message):
+        read(touch(tmp_path, *names, more))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["photo/ann/1.png", "photo/bob/1.png", "drawing/carl/1.png", "drawing/dora/1.png"],
+        ["cat/test/1.png", "dog/1.png", "cow/1.png"],
+        ["cat/train/a/1.png", "cat/test/b/1.png", "dog/train/c/1.png", "dog/test/d/1.png"],
+        ["images/1.png", "drawings/1.png"],
+        ["data/old/1.png", "noise/1.png"],
+    ],
+)
+def test_folders_within_classes_are_no_doubt(tmp_path, names):
+    data = read(touch(tmp_path, *names))
+    assert "train" not in data.class_names
+    assert sum(len(items.labels) for items in data.parts.values()) == len(names)
+    assert not data.understanding.warnings

@@ -7,19 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kerastl.data.doubts import refuse_unused_parts
+from kerastl.data.doubts import (
+    refuse_data_among_classes,
+    refuse_parts_below,
+    refuse_parts_in_some,
+    refuse_shared_below_parts,
+    refuse_unused_parts,
+)
 from kerastl.data.files import images_of, is_image_file
 from kerastl.data.part_names import is_container, part_and_rest, part_of, says_a_part
 from kerastl.data.peeking import (
     Inner,
     Peeking,
+    like_classes,
     listed,
     listing,
     normal_name,
     same_name,
     why_not_a_class,
 )
-from kerastl.data.skipping import why_no_file, why_no_image, why_not_in_class
+from kerastl.data.skipping import why_no_file, why_no_image
 from kerastl.data.understanding import LeftOutLog
 from kerastl.internals.printable import printable
 
@@ -87,6 +94,9 @@ class _Looking:
         if not parts:
             in_classes = self.parts_in_classes(folders)
         if not parts and not in_classes:
+            refuse_parts_below(root, folders, self.peek)
+            refuse_data_among_classes(root, folders, self.peek)
+            refuse_parts_in_some(root, folders, self.peek)
             self.refuse_doubtful(root, folders)
             parts = self.parts_beside_classes(root, folders)
         own = [path for path in folders if path not in parts.values()]
@@ -246,6 +256,7 @@ class _Looking:
                 of_part[normal_name(folder)] = (*of_part.get(normal_name(folder), ()), path)
         if "train" not in found or len(folders) < 2:
             return {}
+        refuse_shared_below_parts(folders[0].parent, folders, self.peek)
         for folder in folders:
             self.note(folder)
         return {part: found[part] for part in _PARTS if part in found}
@@ -255,7 +266,7 @@ class _Looking:
         inner = [self.within(path) for path in folders]
         if len(folders) < 2 or any(each.has_images for each in inner):
             return
-        shared = sorted(set.intersection(*(_like_classes(each.names) for each in inner)))
+        shared = sorted(set.intersection(*(like_classes(each.names) for each in inner)))
         if len(shared) < 2:
             return
         raise ValueError(
@@ -277,13 +288,6 @@ def by_name(folders: Sequence[Path]) -> ClassFolders:
     for path in folders:
         named[normal_name(path)] = (*named.get(normal_name(path), ()), path)
     return dict(sorted(named.items()))
-
-
-def _like_classes(names: set[str]) -> set[str]:
-    """The names of folders that are no `images` and none of what stands beside these."""
-    return {
-        name for name in names if not is_container(name) and why_not_in_class(name, names) is None
-    }
 
 
 def _parts_by_name(folders: Sequence[Path], root: Path) -> dict[Path, str]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerastl.data.files import is_image_file
-from kerastl.data.skipping import ROUND_LINK, why_no_class
+from kerastl.data.part_names import is_container
+from kerastl.data.skipping import ROUND_LINK, why_no_class, why_not_in_class
 from kerastl.internals.printable import printable
 
 _MOST_LISTED = 6
@@ -80,6 +81,13 @@ def why_not_a_class(entry: os.DirEntry[str]) -> str | None:
 def normal_name(path: Path) -> str:
     """The name of a folder, the same however the file system writes its letters."""
     return unicodedata.normalize("NFC", printable(path.name))
+
+
+def like_classes(names: set[str]) -> set[str]:
+    """The names of folders that are no `images` and none of what stands beside these."""
+    return {
+        name for name in names if not is_container(name) and why_not_in_class(name, names) is None
+    }
 
 
 def same_name(path: Path, other: Path) -> bool:
