@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from trees import classes_in, left_out, read, touch
 
+from kerastl.data import image_files
+
 
 def said(root, *names):
     """The warnings on a folder of such files."""
@@ -107,3 +109,68 @@ def test_folders_within_classes_are_no_doubt(tmp_path, names):
     assert "train" not in data.class_names
     assert sum(len(items.labels) for items in data.parts.values()) == len(names)
     assert not data.understanding.warnings
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [*classes_in("hospital_A"), "hospital_B/cat/1.png"],
+        ["8863/0/1.png", "8863/1/1.png", "8864/0/1.png", "8865/0/1.png", "8865/1/1.png"],
+        ["ann/wet/1.png", "ann/dry/1.png", "bob/wet/1.png", "eve/wet/1.png", "eve/old/1.png"],
+    ],
+)
+def test_classes_that_hold_much_the_same_folders_are_warned_of(tmp_path, names):
+    (warning,) = said(tmp_path, *names)
+    assert "hold folders of the same names" in warning
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["cat/1.png", "dog/1.png", "test/1.png"], "test/ beside cat/, dog/ is a class"),
+        (["cat/1.png", "dog/1.png", "test/1.png", "val/1.png"], "test/, val/ beside"),
+        (["cat/1.png", "dog/1.png", "test/cat/1.png"], "test/ beside cat/, dog/ is a class"),
+    ],
+)
+def test_classes_called_as_parts_are_warned_of(tmp_path, names, message):
+    (warning,) = said(tmp_path, *names)
+    assert message in warning
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["test/1.png", "control/1.png"],
+        ["cat/2019/1.png", "cat/2020/1.png", "dog/2020/1.png"],
+        ["cat/2019-05-01/1.png", "cat/2020-05-01/1.png", "dog/2020-05-01/1.png"],
+        ["cat/tabby/1.png", "cat/persian/1.png", "dog/poodle/1.png", "dog/other/1.png"],
+        ["cat/1.png", "cat/young/1.png", "dog/1.png", "dog/young/1.png", "dog/old/1.png"],
+        ["cat/images/1.png", "cat/crops/1.png", "dog/images/1.png"],
+    ],
+)
+def test_good_classes_are_not_warned_of(tmp_path, names):
+    assert not said(tmp_path, *names)
+
+
+def test_a_train_among_classes_of_the_same_folders_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="bus/, car/ beside it: a part beside others, or a class"):
+        read(touch(tmp_path, *classes_in("train", "bus", "car", names=("day", "night"))))
+
+
+def test_one_folder_like_a_lone_train_is_left_out_with_a_warning(tmp_path):
+    (warning,) = said(tmp_path, *classes_in("train", "augmented"))
+    assert "augmented/ holds folders of the same names as train/ and is left out" in warning
+
+
+def test_links_to_themselves_are_left_out_by_name(tmp_path):
+    root = touch(tmp_path / "a", "cat/1.png", "dog/1.png", "dog/young/2.png")
+    places = ("cat/loop.jpg", "dog/young/loop", "loop.png", "loop")
+    for place in places:
+        (root / place).symlink_to((root / place).name)
+    (root / "cat" / "to").symlink_to("fro")
+    (root / "cat" / "fro").symlink_to("to")
+    data = read(root)
+    assert len(data.parts["train"].labels) == 3
+    assert left_out(data)["link to nothing"][0] == 6
+    assert len(image_files([root])) == 3
+    assert len(image_files([root / "cat" / "*"])) == 1

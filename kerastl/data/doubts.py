@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from kerastl.data.peeking import Peeking, like_classes, listed, normal_name
 from kerastl.data.skipping import says_masks
 from kerastl.internals.printable import printable
 
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
 # What a class of pictures may be called, though the words say little.
 _KINDS = frozenset(("photo", "photos", "picture", "pictures", "sample", "samples", "part"))
 
@@ -104,6 +107,37 @@ def refuse_data_among_classes(root: Path, folders: Sequence[Path], peek: Peeking
                 f"beside it: where are the classes? Write folder:{folder} if they are in "
                 f"{listed([folder])}, or give it the name of a class."
             )
+
+
+def alike_below(classes: Sequence[Path], peek: Peeking) -> list[str]:
+    """A warning of classes that hold much the same folders, as sites or patients do."""
+    inner = [like_classes(_names_within(path, peek)) for path in classes]
+    counts = Counter(name for names in inner for name in names if not _DATE.fullmatch(name))
+    common = sorted(name for name, count in counts.items() if count * 2 > len(classes))
+    if (
+        len(counts) < 2
+        or len(classes) < 2
+        or any(peek(path).has_images for path in classes)
+        or not all(names.intersection(common) for names in inner)
+    ):
+        return []
+    return [
+        f"Most of the classes {listed(classes)} hold folders of the same names, "
+        f"{listed(sorted(counts))}. If these are the classes, and {listed(classes[:1])} is a site, "
+        "a person or a day, list the images with their labels in a table: csv:FILE."
+    ]
+
+
+def named_as_parts(classes: Sequence[Path]) -> list[str]:
+    """A warning of classes that are called as a part of the data, beside two others or more."""
+    parts = [path for path in classes if part_of(path.name) in ("validation", "test")]
+    if not parts or len(classes) - len(parts) < 2:
+        return []
+    return [
+        f"{listed(parts)} beside {listed([path for path in classes if path not in parts])} "
+        f"{'is a class' if len(parts) == 1 else 'are classes'} by their folders. If they are "
+        "parts, give each the class folders and put the others into train/."
+    ]
 
 
 def _parts_in(folder: Path, peek: Peeking) -> dict[Path, str]:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kerastl.data.doubts import (
+    alike_below,
+    named_as_parts,
     refuse_data_among_classes,
     refuse_parts_below,
     refuse_parts_in_some,
     refuse_shared_below_parts,
     refuse_unused_parts,
 )
-from kerastl.data.files import images_of, is_image_file
+from kerastl.data.files import images_of, is_file, is_folder, is_image_file, why_neither
 from kerastl.data.part_names import is_container, part_and_rest, part_of, says_a_part
 from kerastl.data.peeking import (
     Inner,
@@ -100,6 +102,8 @@ class _Looking:
             self.refuse_doubtful(root, folders)
             parts = self.parts_beside_classes(root, folders)
         own = [path for path in folders if path not in parts.values()]
+        if root in parts.values():
+            self.warnings += [*alike_below(own, self.peek), *named_as_parts(own)]
         classes: dict[str, ClassFolders] = {
             part: by_name(own) if folder == root else by_name(self.class_folders(folder))
             for part, folder in parts.items()
@@ -119,11 +123,13 @@ class _Looking:
             return
         self.noted.add(folder)
         for entry in listing(folder):
-            if entry.is_dir():
+            if is_folder(entry):
                 if reason := why_not_a_class(entry):
                     self.left_out.add(reason, entry.path + "/")
                 continue
             reason = why_no_file(entry.name)
+            if reason is None and not is_file(entry):
+                reason = why_neither(entry.path)
             if reason is None:
                 reason = _LOOSE if is_image_file(Path(entry.path)) else why_no_image(entry.name)
             self.left_out.add(reason, entry.path)
@@ -210,13 +216,16 @@ class _Looking:
 
     def refuse_train_among_classes(self, root: Path, train: Path, others: Sequence[Path]) -> None:
         classes = self.peek(train).names
-        doubtful = [
-            path
-            for path in others
-            if path.name.casefold() not in _ASIDE
-            and not self.within(path).names & classes
-            and self.holds_images(path)
-        ]
+        others = [path for path in others if path.name.casefold() not in _ASIDE]
+        alike = [path for path in others if self.within(path).names & classes]
+        if len(alike) == 1:
+            self.warnings.append(
+                f"{self.shown(alike[0])} holds folders of the same names as {self.shown(train)} "
+                "and is left out. If it is a part, name it val/ or test/."
+            )
+        doubtful = [path for path in others if path not in alike and self.holds_images(path)]
+        if len(alike) > 1:
+            doubtful = sorted({*alike, *doubtful})
         if len(doubtful) > 1 or any(not self.peek(path).has_images for path in doubtful):
             raise ValueError(
                 f"The folder {str(root)!r} holds {printable(train.name)}/ with folders in it, and "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerastl.data.files import is_image_file
+from kerastl.data.files import is_folder, is_image_file
 from kerastl.data.part_names import is_container
 from kerastl.data.skipping import ROUND_LINK, why_no_class, why_not_in_class
 from kerastl.internals.printable import printable
@@ -49,7 +49,7 @@ class Peeking:
 def _inner(folder: Path) -> Inner:
     folders, has_images = [], False
     for entry in listing(folder):
-        if entry.is_dir():
+        if is_folder(entry):
             if why_not_a_class(entry) is None:
                 folders.append(folder / entry.name)
         elif not has_images:
