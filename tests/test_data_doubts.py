@@ -174,3 +174,30 @@ def test_links_to_themselves_are_left_out_by_name(tmp_path):
     assert left_out(data)["link to nothing"][0] == 6
     assert len(image_files([root])) == 3
     assert len(image_files([root / "cat" / "*"])) == 1
+
+
+@pytest.mark.parametrize(
+    "within", ["fruits-360_dataset/fruits-360", "a/b/c", "pets-master/pets/all of it/v2"]
+)
+def test_parts_are_found_below_folders_that_hold_one_folder_each(tmp_path, within):
+    root = touch(tmp_path / "x", *classes_in(f"{within}/Training", f"{within}/Test"))
+    assert read(root).understanding.origins == {
+        "train": f"from {within}/Training/",
+        "test": f"from {within}/Test/",
+    }
+
+
+def test_classes_two_levels_down_are_pointed_at(tmp_path):
+    root = touch(tmp_path / "x", *classes_in("a/b/c"))
+    with pytest.raises(ValueError, match=r"If 'cat', 'dog' in it are: folder:.*x/a/b/c"):
+        read(root)
+
+
+def test_links_that_go_round_between_folders_end(tmp_path):
+    root = touch(tmp_path / "x", "a/")
+    touch(tmp_path, "y/", "z/")
+    (root / "a" / "y").symlink_to(tmp_path / "y")
+    (tmp_path / "y" / "z").symlink_to(tmp_path / "z")
+    (tmp_path / "z" / "y").symlink_to(tmp_path / "y")
+    with pytest.raises(ValueError, match="one class only, 'a'"):
+        read(root)

@@ -25,6 +25,7 @@ from kerastl.data.peeking import (
     listed,
     listing,
     normal_name,
+    only_below,
     same_name,
     why_not_a_class,
 )
@@ -142,7 +143,8 @@ class _Looking:
         (only,) = inner.folders
         within = self.peek(only)
         is_wrapper = same_name(only, folder) or is_container(only.name) or part_of(only.name)
-        holds_parts = any(part_of(path.name) == "train" for path in within.folders)
+        end = self.peek(only_below(only, self.peek))
+        holds_parts = any(part_of(path.name) == "train" for path in end.folders)
         if within.has_images or not within.folders or not (is_wrapper or holds_parts):
             return folder
         if not quietly:

@@ -14,6 +14,7 @@ from kerastl.data.skipping import ROUND_LINK, why_no_class, why_not_in_class
 from kerastl.internals.printable import printable
 
 _MOST_LISTED = 6
+_MOST_WRAPPED = 8  # Links may go round.
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ def _inner(folder: Path) -> Inner:
         elif not has_images:
             has_images = is_image_file(Path(entry.path))
     return Inner(tuple(sorted(folders)), has_images)
+
+
+def only_below(folder: Path, peek: Peeking) -> Path:
+    """The only folder in a folder without images, the only one in that, and so on."""
+    for _ in range(_MOST_WRAPPED):
+        inner = peek(folder)
+        if inner.has_images or len(inner.folders) != 1:
+            break
+        (folder,) = inner.folders
+    return folder
 
 
 def listing(folder: Path) -> list[os.DirEntry[str]]:
