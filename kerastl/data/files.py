@@ -24,7 +24,28 @@ from kerastl.data.understanding import LeftOutLog
 
 def is_image_file(path: Path) -> bool:
     """Whether this is a regular file and an image; its suffix tells, or else its content."""
-    return path.is_file() and not why_no_file(path.name) and is_image(path)
+    return os.path.isfile(path) and not why_no_file(path.name) and is_image(path)
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a folder or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a regular file or a link to one; a link to itself is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def why_neither(path: str) -> str:
+    """What is neither a folder nor a regular file."""
+    return NOT_REGULAR if os.path.exists(path) else DANGLING
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -120,7 +141,7 @@ class _Reader:
             except OSError:
                 self.left_out.add(CLOSED, directory)
                 continue
-            folders = [entry for entry in entries if entry.is_dir()]
+            folders = [entry for entry in entries if is_folder(entry)]
             names = [entry.name for entry in folders]
             for entry in folders:
                 if reason := why_not_in_class(entry.name, names):
@@ -140,11 +161,11 @@ class _Reader:
         return [Path(path) for _, path in sorted(found)]
 
     def _is_image(self, entry: os.DirEntry[str]) -> bool:
-        if entry.is_dir():
+        if is_folder(entry):
             return False
         reason = why_no_file(entry.name)
-        if reason is None and not entry.is_file():
-            reason = NOT_REGULAR if os.path.exists(entry.path) else DANGLING
+        if reason is None and not is_file(entry):
+            reason = why_neither(entry.path)
         if reason is None and not is_image(entry.path):
             reason = why_no_image(entry.name)
         if reason is not None:

@@ -12,7 +12,8 @@ from kerastl.data.files import images_of, is_image_file
 from kerastl.data.formats import IMAGE_SUFFIXES, suffix_of
 from kerastl.data.items import FileItems, SourceData
 from kerastl.data.layout import ClassFolders, Layout, layout_of
-from kerastl.data.skipping import NAMED_AS_IMAGE, UNREAD_IMAGES, why_no_class
+from kerastl.data.peeking import Peeking, only_below
+from kerastl.data.skipping import NAMED_AS_IMAGE, UNREAD_IMAGES
 from kerastl.data.specs import DataSpec
 from kerastl.data.understanding import LeftOut, LeftOutLog, Understanding
 
@@ -132,10 +133,10 @@ def _check_classes(part: _Part, left_out: Iterable[LeftOut]) -> None:
 def _classes_within(folder: Path) -> str:
     if not folder.is_dir():
         return ""
-    inner = [
-        path.name for path in folder.iterdir() if path.is_dir() and not why_no_class(path.name)
-    ]
-    return f" If {_quoted(sorted(inner))} in it are: folder:{folder}." if len(inner) > 1 else ""
+    peek = Peeking()
+    folder = only_below(folder, peek)
+    inner = sorted(peek(folder).names)
+    return f" If {_quoted(inner)} in it are: folder:{folder}." if len(inner) > 1 else ""
 
 
 def _with_names_of_training(parts: dict[str, _Part]) -> tuple[dict[str, _Part], list[str]]:

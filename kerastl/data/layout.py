@@ -7,18 +7,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kerastl.data.files import images_of, is_image_file
-from kerastl.data.part_names import is_container, part_and_rest, part_of
+from kerastl.data.doubts import (
+    alike_below,
+    named_as_parts,
+    refuse_data_among_classes,
+    refuse_parts_below,
+    refuse_parts_in_some,
+    refuse_shared_below_parts,
+    refuse_unused_parts,
+)
+from kerastl.data.files import images_of, is_file, is_folder, is_image_file, why_neither
+from kerastl.data.part_names import is_container, part_and_rest, part_of, says_a_part
 from kerastl.data.peeking import (
     Inner,
     Peeking,
+    like_classes,
     listed,
     listing,
     normal_name,
+    only_below,
     same_name,
     why_not_a_class,
 )
-from kerastl.data.skipping import why_no_file, why_no_image, why_not_in_class
+from kerastl.data.skipping import why_no_file, why_no_image
 from kerastl.data.understanding import LeftOutLog
 from kerastl.internals.printable import printable
 
@@ -86,9 +97,14 @@ class _Looking:
         if not parts:
             in_classes = self.parts_in_classes(folders)
         if not parts and not in_classes:
+            refuse_parts_below(root, folders, self.peek)
+            refuse_data_among_classes(root, folders, self.peek)
+            refuse_parts_in_some(root, folders, self.peek)
             self.refuse_doubtful(root, folders)
             parts = self.parts_beside_classes(root, folders)
         own = [path for path in folders if path not in parts.values()]
+        if root in parts.values():
+            self.warnings += [*alike_below(own, self.peek), *named_as_parts(own)]
         classes: dict[str, ClassFolders] = {
             part: by_name(own) if folder == root else by_name(self.class_folders(folder))
             for part, folder in parts.items()
@@ -108,11 +124,13 @@ class _Looking:
             return
         self.noted.add(folder)
         for entry in listing(folder):
-            if entry.is_dir():
+            if is_folder(entry):
                 if reason := why_not_a_class(entry):
                     self.left_out.add(reason, entry.path + "/")
                 continue
             reason = why_no_file(entry.name)
+            if reason is None and not is_file(entry):
+                reason = why_neither(entry.path)
             if reason is None:
                 reason = _LOOSE if is_image_file(Path(entry.path)) else why_no_image(entry.name)
             self.left_out.add(reason, entry.path)
@@ -125,7 +143,8 @@ class _Looking:
         (only,) = inner.folders
         within = self.peek(only)
         is_wrapper = same_name(only, folder) or is_container(only.name) or part_of(only.name)
-        holds_parts = any(part_of(path.name) == "train" for path in within.folders)
+        end = self.peek(only_below(only, self.peek))
+        holds_parts = any(part_of(path.name) == "train" for path in end.folders)
         if within.has_images or not within.folders or not (is_wrapper or holds_parts):
             return folder
         if not quietly:
@@ -144,7 +163,7 @@ class _Looking:
             again = {normal_name(other) for other in others} & self.within(path).names
             holds_all = len(again) == len(others) > 1
             # A test part beside the classes holds them too, but is no copy.
-            if (again and same_name(path, folder)) or (holds_all and part_of(path.name) is None):
+            if (again and same_name(path, folder)) or (holds_all and not says_a_part(path.name)):
                 self.leave_copy_out(path, others)
                 folders = others
         return folders
@@ -181,6 +200,7 @@ class _Looking:
             else:
                 self.left_out.add(_NO_CLASSES, str(path) + "/")
         others = [path for path in folders if path not in named]
+        refuse_unused_parts(root, others, self.peek(parts["train"]).names, self.peek)
         if list(parts) == ["train"]:
             self.refuse_train_among_classes(root, parts["train"], others)
         for path in others:
@@ -198,13 +218,16 @@ class _Looking:
 
     def refuse_train_among_classes(self, root: Path, train: Path, others: Sequence[Path]) -> None:
         classes = self.peek(train).names
-        doubtful = [
-            path
-            for path in others
-            if path.name.casefold() not in _ASIDE
-            and not self.within(path).names & classes
-            and self.holds_images(path)
-        ]
+        others = [path for path in others if path.name.casefold() not in _ASIDE]
+        alike = [path for path in others if self.within(path).names & classes]
+        if len(alike) == 1:
+            self.warnings.append(
+                f"{self.shown(alike[0])} holds folders of the same names as {self.shown(train)} "
+                "and is left out. If it is a part, name it val/ or test/."
+            )
+        doubtful = [path for path in others if path not in alike and self.holds_images(path)]
+        if len(alike) > 1:
+            doubtful = sorted({*alike, *doubtful})
         if len(doubtful) > 1 or any(not self.peek(path).has_images for path in doubtful):
             raise ValueError(
                 f"The folder {str(root)!r} holds {printable(train.name)}/ with folders in it, and "
@@ -227,6 +250,8 @@ class _Looking:
                 if part in parts:
                     raise _both(root, [parts[part], path])
                 parts[part] = path
+        others = [path for path in folders if path not in parts.values() and not part_of(path.name)]
+        refuse_unused_parts(root, others, classes, self.peek)
         return parts
 
     def parts_in_classes(self, folders: Sequence[Path]) -> dict[str, dict[str, tuple[Path, ...]]]:
@@ -242,6 +267,7 @@ class _Looking:
                 of_part[normal_name(folder)] = (*of_part.get(normal_name(folder), ()), path)
         if "train" not in found or len(folders) < 2:
             return {}
+        refuse_shared_below_parts(folders[0].parent, folders, self.peek)
         for folder in folders:
             self.note(folder)
         return {part: found[part] for part in _PARTS if part in found}
@@ -251,7 +277,7 @@ class _Looking:
         inner = [self.within(path) for path in folders]
         if len(folders) < 2 or any(each.has_images for each in inner):
             return
-        shared = sorted(set.intersection(*(_like_classes(each.names) for each in inner)))
+        shared = sorted(set.intersection(*(like_classes(each.names) for each in inner)))
         if len(shared) < 2:
             return
         raise ValueError(
@@ -273,13 +299,6 @@ def by_name(folders: Sequence[Path]) -> ClassFolders:
     for path in folders:
         named[normal_name(path)] = (*named.get(normal_name(path), ()), path)
     return dict(sorted(named.items()))
-
-
-def _like_classes(names: set[str]) -> set[str]:
-    """The names of folders that are no `images` and none of what stands beside these."""
-    return {
-        name for name in names if not is_container(name) and why_not_in_class(name, names) is None
-    }
 
 
 def _parts_by_name(folders: Sequence[Path], root: Path) -> dict[Path, str]:

@@ -39,7 +39,7 @@ def part_and_rest(name: str) -> tuple[str | None, tuple[str, ...]]:
     >>> part_and_rest("seg_train"), part_and_rest("trainval2012"), part_and_rest("test tube")
     (('train', ('seg',)), ('train', ()), ('test', ('tube',)))
     """
-    words = _words(name)
+    words = words_of(name)
     parts = {_PART_OF[word] for word in words if word in _PART_OF}
     if parts == {"train", "validation"}:
         parts = {"train"}
@@ -47,6 +47,17 @@ def part_and_rest(name: str) -> tuple[str | None, tuple[str, ...]]:
         return None, tuple(words)
     rest = [word for word in words if word not in _PART_OF and word not in _FILLERS]
     return parts.pop(), tuple(word for word in rest if not word.isdigit())
+
+
+def says_a_part(name: str) -> bool:
+    """Whether a name has a word for a part, whatever else it says.
+
+    Example:
+
+    >>> [says_a_part(name) for name in ("test_hard", "testB", "train-test", "contest")]
+    [True, True, True, False]
+    """
+    return any(word in _PART_OF for word in words_of(name))
 
 
 def is_container(name: str) -> bool:
@@ -57,11 +68,12 @@ def is_container(name: str) -> bool:
     >>> is_container("Images"), is_container("dataset_1"), is_container("cat images")
     (True, True, False)
     """
-    words = [word for word in _words(name) if not word.isdigit()]
+    words = [word for word in words_of(name) if not word.isdigit()]
     return bool(words) and all(word in (*_FILLERS, "archive") for word in words)
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
+    """The words of a name in small letters, where they are told apart by signs or capitals."""
     tokens = _TOKEN.findall(unicodedata.normalize("NFC", name))
     text = " ".join(token.casefold() for token in tokens)
     text = text.replace("hold out", "holdout").replace("held out", "heldout")

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerastl.data.files import is_image_file
-from kerastl.data.skipping import ROUND_LINK, why_no_class
+from kerastl.data.files import is_folder, is_image_file
+from kerastl.data.part_names import is_container
+from kerastl.data.skipping import ROUND_LINK, why_no_class, why_not_in_class
 from kerastl.internals.printable import printable
 
 _MOST_LISTED = 6
+_MOST_WRAPPED = 8  # Links may go round.
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,22 @@ class Peeking:
 def _inner(folder: Path) -> Inner:
     folders, has_images = [], False
     for entry in listing(folder):
-        if entry.is_dir():
+        if is_folder(entry):
             if why_not_a_class(entry) is None:
                 folders.append(folder / entry.name)
         elif not has_images:
             has_images = is_image_file(Path(entry.path))
     return Inner(tuple(sorted(folders)), has_images)
+
+
+def only_below(folder: Path, peek: Peeking) -> Path:
+    """The only folder in a folder without images, the only one in that, and so on."""
+    for _ in range(_MOST_WRAPPED):
+        inner = peek(folder)
+        if inner.has_images or len(inner.folders) != 1:
+            break
+        (folder,) = inner.folders
+    return folder
 
 
 def listing(folder: Path) -> list[os.DirEntry[str]]:
@@ -80,6 +92,13 @@ def why_not_a_class(entry: os.DirEntry[str]) -> str | None:
 def normal_name(path: Path) -> str:
     """The name of a folder, the same however the file system writes its letters."""
     return unicodedata.normalize("NFC", printable(path.name))
+
+
+def like_classes(names: set[str]) -> set[str]:
+    """The names of folders that are no `images` and none of what stands beside these."""
+    return {
+        name for name in names if not is_container(name) and why_not_in_class(name, names) is None
+    }
 
 
 def same_name(path: Path, other: Path) -> bool:

@@ -11,6 +11,7 @@ from kerastl.data.formats import (
     RAW_SUFFIXES,
     suffix_of,
 )
+from kerastl.data.part_names import words_of
 
 HIDDEN = "hidden"
 OF_PROGRAMS = "file or folder of a file server, an archive or a photo program"
@@ -89,11 +90,25 @@ def why_not_in_class(name: str, beside: Collection[str]) -> str | None:
     small = name.casefold()
     if small in _THUMBNAIL_FOLDERS:
         return THUMBNAILS
-    if small in _MASK_FOLDERS and any(other.casefold() in _IMAGE_FOLDERS for other in beside):
+    if says_masks(name) and any(other.casefold() in _IMAGE_FOLDERS for other in beside):
         return MASKS
     if suffix_of(name) in IMAGE_SUFFIXES:
         return NAMED_AS_IMAGE
     return why_no_folder(name)
+
+
+def says_masks(name: str) -> bool:
+    """Whether a name is one of masks or notes, or ends in such a word.
+
+    Example:
+
+    >>> says_masks("lung masks"), says_masks("Ground_Truth"), says_masks("masked singer")
+    (True, True, False)
+    """
+    words = words_of(name)
+    return name.casefold() in _MASK_FOLDERS or any(
+        ending in _MASK_FOLDERS for ending in (" ".join(words[-1:]), "_".join(words[-2:]))
+    )
 
 
 def why_no_file(name: str) -> str | None:
