@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -19,7 +19,7 @@ from kerastl.data.csv_labels import (
     several_classes,
     tags_warning,
 )
-from kerastl.data.csv_table import Table, read_table
+from kerastl.data.csv_table import Table, plain, read_table
 from kerastl.data.items import FileItems, SourceData
 from kerastl.data.part_names import part_of
 from kerastl.data.specs import DataSpec
@@ -34,6 +34,7 @@ _PATH_NAMES = (
 )
 _LABEL_NAMES = ("label", "labels", "class", "target", "tags")
 _SPLIT_NAMES = ("split",)
+_SPLIT_NAMES_BY_CELLS = ("set", "subset", "partition", "usage", "phase", "data split", "data set")
 _KINDS = ("path", "label", "labels", "split", "group", "separator")
 _MOST_LISTED = 5
 
@@ -62,7 +63,8 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
 
     The first line names the columns, with commas, semicolons, tabs or `|`
     between them. Paths are relative to the table's folder. Images of one
-    `group`, which a spec must name, are never parted by a split or a fold.
+    `group`, which a spec must name, are never parted by a split or a fold. A
+    column such as `set` or `usage` is the split where all its cells say parts.
     Several labels of an image stand in one cell with `;`, `|` or `,` between
     them, or what the spec says as `separator`, or in a column of 0 and 1 for
     each class, which the spec lists as `labels`; so may one class per image.
@@ -87,7 +89,12 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
         known=(*_LABEL_NAMES, *_SPLIT_NAMES, *named),
     )
     columns = _columns(table, given, spec)
-    others = filter(None, (*columns.labels, columns.split, columns.group))
+    others = [name for name in (*columns.labels, columns.split, columns.group) if name is not None]
+    warnings = []
+    if columns.split is None:
+        split, warning = _split_by_cells(table, (columns.path, *others))
+        columns, warnings = replace(columns, split=split), [warning] if warning else []
+        others = [*others, split] if split else others
     table, left_out = of_actions(table, columns.path, *others)
     labels, class_names = _labels(table, columns, task)
     groups = None
@@ -103,16 +110,16 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
     paths = tuple(_paths(table, columns.path))
     items = FileItems(paths, labels, groups, root=table.file.parent)
     parts = _parts(table, columns.split, items)
-    warning = None
     if len(columns.labels) == 1 and task in (CLASSIFICATION, MULTI_LABEL):
         warning = tags_warning(class_names, separator=columns.separator)
+        warnings += [warning] if warning else []
     return SourceData(
         parts,
         class_names,
         Understanding(
             {part: f"by the column {columns.split!r}" for part in parts if columns.split},
             left_out,
-            warnings=(warning,) if warning else (),
+            warnings=tuple(warnings),
         ),
     )
 
@@ -157,6 +164,38 @@ def _columns(table: Table, given: dict[str, str], spec: DataSpec) -> _Columns:
         found("split", _SPLIT_NAMES),
         found("group", ()),
         separator_of(given.get("separator")),
+    )
+
+
+def _split_by_cells(table: Table, others: Sequence[str]) -> tuple[str | None, str | None]:
+    """The column that divides the table if its cells and its name say so, or a warning.
+
+    Args:
+        table: The table.
+        others: Columns that say something else.
+    """
+    found: dict[str, list[str | None]] = {}
+    for name in dict.fromkeys(table.names):
+        if name and name not in others and table.names.count(name) == 1:
+            parts = [part_of(cell) for cell in table.cells(name)]
+            if None not in parts and "train" in parts and len(set(parts)) > 1:
+                found[name] = parts
+    if not found:
+        return None, None
+    alike = all(parts == next(iter(found.values())) for parts in found.values())
+    usual = [name for name in found if plain(name) in map(plain, _SPLIT_NAMES_BY_CELLS)]
+    if usual and alike:
+        return usual[0], None
+    if len(found) > 1:
+        return None, (
+            f"The columns {', '.join(map(repr, found))} say which images are for training and "
+            "which are not, and none is used: add split=COLUMN to the spec."
+        )
+    (name,) = found
+    said = "/".join(list(dict.fromkeys(map(printable, table.cells(name))))[:_MOST_LISTED])
+    return None, (
+        f"The column {name!r} says {said} and is not used: add split={name} to the spec, or "
+        "remove the column."
     )
 
 
