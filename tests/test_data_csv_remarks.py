@@ -7,6 +7,7 @@ from PIL import Image
 from kerastl.data import load_data
 from kerastl.data.csv_source import read_source
 from kerastl.data.specs import parse_data_spec
+from kerastl.data.understanding import understood
 from kerastl.errors import DataWarning
 
 
@@ -84,3 +85,60 @@ def test_two_columns_of_parts_that_differ_are_both_named(table):
     )
     assert sizes(source) == {"train": 6}
     assert "'set', 'usage'" in source.understanding.warnings[0]
+
+
+@pytest.mark.parametrize("gap", ["nan", "NaN", "<NA>", "#N/A", ""])
+def test_a_gap_is_no_group_and_an_error_with_its_lines(table, gap):
+    spec = table("path,label,patient", f"a,{gap}", "b,P1", "a,P2", f"b, {gap} ")
+    with pytest.raises(ValueError, match=r"group for every image .* lines 2, 5"):
+        read(f"{spec}?group=patient")
+
+
+@pytest.mark.parametrize(
+    ("groups", "named"),
+    [
+        (("0", "0.0", "1", "2"), "'0', '0.0'"),
+        (("P1", "p1", "P2", "P3"), "'P1', 'p1'"),
+        (("12", "3", "12.00", "4"), "'12', '12.00'"),
+        (("a b", "a  b", "c", "d"), "'a  b', 'a b'"),
+        (("1", "01", "10", "1.5"), None),
+        (("P1", "P10", "P-1", "P1.0"), None),
+    ],
+)
+def test_groups_that_are_nearly_alike_are_warned_of(table, groups, named):
+    spec = table("path,label,patient", *(f"{n % 2},{group}" for n, group in enumerate(groups)))
+    source = read(f"{spec}?group=patient")
+    assert source.parts["train"].groups.tolist() == list(groups)
+    found = source.understanding.warnings
+    assert len(found) == (named is not None)
+    assert named is None or (named in found[0] and "Groups of 'patient'" in found[0])
+
+
+@pytest.mark.parametrize("label", ["NA", "NULL", "null", "N/A", "None", "?", "-"])
+def test_labels_that_look_like_gaps_are_classes_and_warned_of(table, label):
+    source = read(table("path,label", "cat", label, "dog", label))
+    assert label in source.class_names
+    (warning,) = source.understanding.warnings
+    assert f"{label!r} (2 images)" in warning
+    source = read(table("path,label", "cat", f"dog;{label}", "dog", ""), "multi-label")
+    assert f"{label!r} (1 image)" in source.understanding.warnings[0]
+
+
+@pytest.mark.parametrize("label", ["none", "other", "Nauru", "negative", "background", "--x"])
+def test_labels_that_say_something_are_not_warned_of(table, label):
+    assert not read(table("path,label", "cat", label, "dog", label)).understanding.warnings
+
+
+@pytest.mark.parametrize(
+    ("labels", "named"), [(("0", "1", "0.0", "1"), "'0', '0.0'"), (("1.0", "2", "1"), "'1', '1.0'")]
+)
+def test_whole_numbers_with_and_without_a_point_are_warned_of(table, labels, named):
+    spec = table("path,label", *labels)
+    with pytest.warns(DataWarning, match=named):
+        understood(read(spec), {})
+
+
+def test_levels_of_halves_are_not_warned_of(table, recwarn):
+    spec = table("path,label", "0", "0.5", "1", "1.5")
+    understood(read(spec), {})
+    assert not recwarn

@@ -22,7 +22,11 @@ _NAMED = {
     "plus": "+",
     "slash": "/",
 }
-_NO_LABEL = ("", "nan", "<na>", "#n/a")
+NO_LABEL = ("", "nan", "<na>", "#n/a")
+"""What a cell without a value says, in small letters."""
+
+# Classes by these names there may be, but more often they are gaps.
+_LIKE_GAPS = ("NA", "N/A", "n/a", "NULL", "Null", "null", "None", "?", "-")
 _TRUE = ("1", "1.0", "true")
 _FALSE = ("0", "0.0", "false")
 _FEWEST_TAGGED = 2
@@ -47,7 +51,7 @@ def one_class(table: Table, columns: Sequence[str]) -> Labels:
         return _one_of_columns(table, columns)
     (column,) = columns
     values = _texts(table, column)
-    missing = [row for row, value in enumerate(values) if value.casefold() in _NO_LABEL]
+    missing = [row for row, value in enumerate(values) if value.casefold() in NO_LABEL]
     table.refuse(missing, f"must have a label for every image. Received: none in {column!r}", _ADD)
     names = tuple(sorted(set(values)))
     if len(names) < 2:
@@ -73,7 +77,7 @@ def several_classes(table: Table, columns: Sequence[str], separator: str | None)
         return _zeros_and_ones(table, columns), tuple(columns)
     (column,) = columns
     texts = _texts(table, column)
-    missing = [row for row, text in enumerate(texts) if text and text.casefold() in _NO_LABEL]
+    missing = [row for row, text in enumerate(texts) if text and text.casefold() in NO_LABEL]
     table.refuse(
         missing,
         f"must have labels, or nothing where there are none. Received: a gap in {column!r}",
@@ -178,6 +182,27 @@ def tags_warning(names: Sequence[str], *, separator: str | None) -> str | None:
                 f"in the shell --multi-label, and csv:FILE?separator={word}."
             )
     return None
+
+
+def gaps_warning(names: Sequence[str], labels: np.ndarray) -> str | None:
+    """A sentence where names of classes look like gaps.
+
+    Args:
+        names: Every class.
+        labels: Class numbers, or 0 or 1 for each class of each image.
+    """
+    counts = labels.sum(0) if labels.ndim > 1 else np.bincount(labels, minlength=len(names))
+    odd = [
+        f"{name!r} ({int(count):,} {'image' if count == 1 else 'images'})"
+        for name, count in zip(names, counts, strict=True)
+        if name in _LIKE_GAPS
+    ]
+    if not odd:
+        return None
+    return (
+        f"Labels that look like gaps are taken for classes: {', '.join(odd)}. If they are none, "
+        "write a label there, or remove the lines."
+    )
 
 
 def _consists_of(words: frozenset[str], known: Sequence[frozenset[str]]) -> bool:

@@ -11,8 +11,10 @@ import numpy as np
 
 from kerastl.data.actions import of_actions
 from kerastl.data.csv_labels import (
+    NO_LABEL,
     Labels,
     columns_of_zeros_and_ones,
+    gaps_warning,
     numbers,
     one_class,
     separator_of,
@@ -24,7 +26,7 @@ from kerastl.data.items import FileItems, SourceData
 from kerastl.data.part_names import part_of
 from kerastl.data.specs import DataSpec
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
-from kerastl.data.understanding import Understanding
+from kerastl.data.understanding import Understanding, alike_names, alike_sentence
 from kerastl.errors import unknown_name
 from kerastl.internals.printable import printable
 
@@ -99,20 +101,18 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
     labels, class_names = _labels(table, columns, task)
     groups = None
     if columns.group is not None:
-        cells = [printable(cell).strip() for cell in table.cells(columns.group)]
-        empty = [row for row, cell in enumerate(cells) if not cell]
-        table.refuse(
-            empty,
-            f"must have a group for every image in the column {columns.group!r}. Received: none",
-            "Write one for each, its own for an image that is alone.",
-        )
-        groups = np.array(cells)
+        groups = _groups(table, columns.group)
+        alike = alike_names(np.unique(groups).tolist())
+        warnings += [alike_sentence(alike, f"Groups of {columns.group!r}")] if alike else []
     paths = tuple(_paths(table, columns.path))
     items = FileItems(paths, labels, groups, root=table.file.parent)
     parts = _parts(table, columns.split, items)
     if len(columns.labels) == 1 and task in (CLASSIFICATION, MULTI_LABEL):
-        warning = tags_warning(class_names, separator=columns.separator)
-        warnings += [warning] if warning else []
+        odd = (
+            tags_warning(class_names, separator=columns.separator),
+            gaps_warning(class_names, labels),
+        )
+        warnings += [warning for warning in odd if warning]
     return SourceData(
         parts,
         class_names,
@@ -218,6 +218,18 @@ def _labels(table: Table, columns: _Columns, task: str) -> Labels:
     if task == MULTI_LABEL:
         return several_classes(table, columns.labels, columns.separator)
     return numbers(table, columns.labels)
+
+
+def _groups(table: Table, column: str) -> np.ndarray:
+    """What each image is of, `(images,)`."""
+    cells = [printable(cell).strip() for cell in table.cells(column)]
+    empty = [row for row, cell in enumerate(cells) if cell.casefold() in NO_LABEL]
+    table.refuse(
+        empty,
+        f"must have a group for every image in the column {column!r}. Received: none",
+        "Write one for each, its own for an image that is alone.",
+    )
+    return np.array(cells)
 
 
 def _paths(table: Table, column: str) -> list[Path]:
