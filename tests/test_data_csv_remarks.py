@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from kerastl.data import load_data
+from kerastl.data.csv_labels import tags_warning
 from kerastl.data.csv_source import read_source
 from kerastl.data.specs import parse_data_spec
 from kerastl.data.understanding import understood
@@ -142,3 +143,78 @@ def test_levels_of_halves_are_not_warned_of(table, recwarn):
     spec = table("path,label", "0", "0.5", "1", "1.5")
     understood(read(spec), {})
     assert not recwarn
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        ("['a', 'cat']", "['cat']", "[]", "['its', 'a']"),
+        ('["a", "cat"]', '["cat"]', "[]", '["its", "a"]'),
+        ("['a' 'cat']", "['cat']", "[]", "['its' 'a']"),
+        ("('a', 'cat')", "('cat',)", "", "('its', 'a')"),
+        ("{'a', 'cat'}", "{'cat'}", "", "{'its', 'a'}"),
+        ("[a, cat]", "[cat]", "[]", "[its, a]"),
+        ("['a', 'cat']", "cat", "", "its|a"),
+    ],
+)
+def test_lists_as_python_and_json_write_them_are_several_labels(table, lists):
+    quoted = ['"' + text.replace('"', '""') + '"' for text in lists]
+    source = read(table("path,label", *quoted), "multi-label")
+    assert source.class_names == ("a", "cat", "its")
+    assert source.parts["train"].labels.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0], [1, 0, 1]]
+
+
+def test_what_pandas_writes_of_lists_comes_back(table, tmp_path):
+    lists = [["a, b", "it's"], ['say "x"'], ["ä|ö"]]
+    spec = table("path,label", *('"' + str(each).replace('"', '""') + '"' for each in lists))
+    assert read(spec, "multi-label").class_names == ("a, b", "it's", 'say "x"', "ä|ö")
+
+
+@pytest.mark.parametrize("text", ["['a', 'cat'", "[np.str_('a'), np.str_('b')]", "['a', 3]"])
+def test_a_list_that_is_not_whole_is_refused(table, text):
+    with pytest.raises(ValueError, match=r"must have whole lists .* line 3"):
+        read(table("path,label", "a", f'"{text}"'), "multi-label")
+
+
+def test_lists_are_one_class_only_with_one_label_each(table):
+    spec = table("path,label", "['cat']", "['dog']", "['cat']")
+    assert read(spec).class_names == ("cat", "dog")
+    spec = table("path,label", "['cat']", "['dog']", "\"['cat', 'dog']\"")
+    with pytest.raises(ValueError, match="--multi-label"):
+        read(spec)
+    with pytest.raises(ValueError, match="label for every image"):
+        read(table("path,label", "['cat']", "['dog']", "[]"))
+
+
+@pytest.mark.parametrize(
+    ("names", "separator"),
+    [
+        (["Edema", "Mass", "Edema|Mass", "Mass|Nodule", "Nodule", "No Finding"], "|"),
+        (["a", "b", "c", "d", "e", "f", "a;b"], ";"),
+        (["Edema", "Mass", "Effusion", "Hernia", "Edema | Mass"], "|"),
+        (["cat", "dog", "cat/dog", "ape", "ape/cat"], "/"),
+    ],
+)
+def test_few_classes_that_are_two_others_are_warned_of(names, separator):
+    assert f"separator={separator}." in tags_warning(sorted(names), separator=None)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Tomato/Early blight", "Potato/healthy", "Tomato/healthy", "Potato/Early blight"],
+        ["Apple/scab", "Apple/rust", "Pear/scab", "Pear/rust", "Pear/healthy", "Apple/healthy"],
+        ["cat|felis", "dog|canis", "ape|simia"],
+        ["a", "b", "c", "x;y"],
+        ["km/h", "m/s", "m/h", "km/s"],
+    ],
+)
+def test_names_with_a_separator_that_are_no_tags_are_not_warned_of(names):
+    assert tags_warning(sorted(names), separator=None) is None
+
+
+@pytest.mark.parametrize(("no", "yes"), [("0.0", "1.0"), ("0", "1"), ("False", "True")])
+def test_columns_for_each_class_are_named_however_they_are_written(table, no, yes):
+    spec = table("path,MEL,NV,age", f"{yes},{no},30", f"{no},{yes},45")
+    with pytest.raises(ValueError, match=r"\?labels=MEL,NV\."):
+        read(spec)
