@@ -218,3 +218,50 @@ def test_columns_for_each_class_are_named_however_they_are_written(table, no, ye
     spec = table("path,MEL,NV,age", f"{yes},{no},30", f"{no},{yes},45")
     with pytest.raises(ValueError, match=r"\?labels=MEL,NV\."):
         read(spec)
+
+
+@pytest.mark.parametrize("form", ["{}", " {} ", "./{}"])
+def test_paths_without_suffixes_are_found_and_said(table, tmp_path, form):
+    table("path,label")
+    rows = [f"{form.format(number)},{number % 2}" for number in range(6)]
+    (tmp_path / "table.csv").write_text("\n".join(["image,label", *rows]))
+    source = read(f"csv:{tmp_path / 'table.csv'}")
+    assert [path.name for path in source.parts["train"].paths] == [f"{n}.png" for n in range(6)]
+    assert "is '0.png'" in source.understanding.notes[0]
+
+
+def test_stems_with_dots_in_another_folder_are_found(tmp_path):
+    (tmp_path / "images").mkdir()
+    for name in ("a.1.jpg", "a.2.PNG"):
+        Image.new("L", (8, 8)).save(tmp_path / "images" / name)
+    (tmp_path / "images" / "a.1.txt").touch()
+    (tmp_path / "t.csv").write_text("image,label\nimages/a.1,x\nimages\\a.2,y\n")
+    source = read(f"csv:{tmp_path / 't.csv'}")
+    assert [path.name for path in source.parts["train"].paths] == ["a.1.jpg", "a.2.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (("0", "1", "9"), "For '0' there is 0.png"),
+        (("0", "1.png", "2.png"), "For '0' there is 0.png"),
+        (("2", "3"), "For '3' there is 3.jpg and 3.png|For '2' there is 2.png"),
+        (("8", "9"), "Missing: .*8, .*9, in lines 2, 3. Mend the column 'path'.$"),
+    ],
+)
+def test_paths_that_are_not_all_one_image_are_refused_with_what_is_there(
+    table, tmp_path, cells, said
+):
+    table("path,label")
+    Image.new("L", (8, 8)).save(tmp_path / "3.jpg")
+    rows = [f"{cell},{number}" for number, cell in enumerate(cells)]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label", *rows]))
+    with pytest.raises(ValueError, match=said):
+        read(f"csv:{tmp_path / 'table.csv'}")
+
+
+@pytest.mark.parametrize("header", ["path label", "image  class", "file_name label split"])
+def test_spaces_between_cells_are_one_sentence(tmp_path, header):
+    (tmp_path / "t.csv").write_text(f"{header}\n0.png cat\n1.png dog\n")
+    with pytest.raises(ValueError, match=r"must have commas.* between cells. Received: spaces"):
+        read(f"csv:{tmp_path / 't.csv'}")

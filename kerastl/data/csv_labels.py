@@ -274,7 +274,7 @@ def _listed(text: str) -> list[str] | None:
 
     Example:
 
-    >>> _listed("['a', 'b c']"), _listed('["it\'s"]'), _listed("a, b")
+    >>> _listed("['a', 'b c']"), _listed('["a", "b c"]'), _listed("a, b")
     (['a', 'b c'], ['a', 'b c'], None)
     """
     if not _LIST.match(text) or text[-1] != _CLOSING[text[0]]:

@@ -21,6 +21,7 @@ from kerastl.data.csv_labels import (
     several_classes,
     tags_warning,
 )
+from kerastl.data.csv_paths import image_files
 from kerastl.data.csv_table import Table, plain, read_table
 from kerastl.data.items import FileItems, SourceData
 from kerastl.data.part_names import part_of
@@ -104,7 +105,7 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
         groups = _groups(table, columns.group)
         alike = alike_names(np.unique(groups).tolist())
         warnings += [alike_sentence(alike, f"Groups of {columns.group!r}")] if alike else []
-    paths = tuple(_paths(table, columns.path))
+    paths, notes = image_files(table, columns.path)
     items = FileItems(paths, labels, groups, root=table.file.parent)
     parts = _parts(table, columns.split, items)
     if len(columns.labels) == 1 and task in (CLASSIFICATION, MULTI_LABEL):
@@ -120,6 +121,7 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
             {part: f"by the column {columns.split!r}" for part in parts if columns.split},
             left_out,
             warnings=tuple(warnings),
+            notes=notes,
         ),
     )
 
@@ -230,30 +232,6 @@ def _groups(table: Table, column: str) -> np.ndarray:
         "Write one for each, its own for an image that is alone.",
     )
     return np.array(cells)
-
-
-def _paths(table: Table, column: str) -> list[Path]:
-    """The image files; cells may have spaces around them, or the separators of Windows."""
-    position = table.names.index(column)
-    folder = table.file.parent
-    paths, missing = [], []
-    for row, cells in enumerate(table.rows):
-        cell = cells[position]
-        forms = dict.fromkeys((cell, cell.strip(), cell.strip().replace("\\", "/")))
-        tried = [folder / form for form in forms if form.strip()]
-        path = next((path for path in tried if path.is_file()), None)
-        if path is None:
-            missing.append(row)
-        else:
-            paths.append(path)
-    if missing:
-        names = [printable(folder / table.rows[row][position]) for row in missing[:_MOST_LISTED]]
-        more = f" and {len(missing) - _MOST_LISTED:,} more" if len(missing) > _MOST_LISTED else ""
-        raise ValueError(
-            f"Every image of {table.file} must be a file, from its folder on. Missing: "
-            f"{', '.join(names)}{more}, in {table.in_lines(missing)}. Mend the column {column!r}."
-        )
-    return paths
 
 
 def _parts(table: Table, column: str | None, items: FileItems) -> dict[str, FileItems]:
