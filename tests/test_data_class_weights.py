@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import kerastl
 from kerastl.data.augmentation import Augmentation
-from kerastl.data.class_weights import image_weights
+from kerastl.data.class_weights import checked_class_weight, image_weights
 from kerastl.errors import UnknownNameError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
@@ -252,3 +252,41 @@ def test_weights_that_are_not_one_per_image_are_one_sentence(model, pixels):
 def test_rows_that_are_no_shares_count_by_their_largest():
     signs = np.where(ONE_HOT > 0, 1.0, -1.0)
     np.testing.assert_array_equal(image_weights(signs, WEIGHTS), ROW[NUMBERS])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [3.0, 0.5, 0.0],
+        (3, 0.5, 0),
+        ROW,
+        ROW.astype("float32"),
+        torch.tensor(ROW),
+        torch.tensor(ROW, requires_grad=True),
+        torch.tensor(ROW).to(torch.bfloat16),
+        {np.int64(0): np.float32(3), 1: 0.5, 2: 0},
+    ],
+)
+def test_a_weight_for_each_class_may_be_a_list_or_an_array(given):
+    found = checked_class_weight(given, names=None, task="classification", num_outputs=3)
+    assert found == WEIGHTS
+
+
+def test_a_list_of_weights_trains_as_a_dictionary_does(model, pixels):
+    labels = np.arange(COUNT) % 3
+    losses = [
+        model.fit(pixels, labels, class_weight=given, verbose=0).history["loss"]
+        for given in (WEIGHTS, ROW, list(ROW), torch.tensor(ROW))
+    ]
+    np.testing.assert_allclose(losses, losses[:1] * 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "given", ["balanced", "", [1.0, 2.0], np.ones((3, 1)), 2.0, ["a", "b", "c"], [1.0, -1.0, 1.0]]
+)
+def test_other_things_than_a_weight_for_each_class_are_one_sentence(model, pixels, given):
+    labels = np.arange(COUNT) % 3
+    with pytest.raises(ValueError, match="`class_weight` must"):
+        model.fit(pixels, labels, class_weight=given, verbose=0)
+    with pytest.raises(ValueError, match="`class_weight` must"):
+        model.solve_head(pixels, labels, class_weight=given)

@@ -88,12 +88,13 @@ def are_shares_of_two(labels: np.ndarray) -> bool:
 
 
 def checked_class_weight(
-    given: Mapping[Any, float], *, names: Sequence[str] | None, task: str, num_outputs: int
+    given: Any, *, names: Sequence[str] | None, task: str, num_outputs: int
 ) -> dict[int, float]:
     """Weights by class number, once they are known to make sense.
 
     Args:
-        given: Weights by number or, where classes have names, by name.
+        given: Weights by number or, where classes have names, by name; or a list,
+            array or tensor of a weight for each class.
         names: Of the classes, or None.
         task: The model's.
         num_outputs: The model's; 1 is for two classes.
@@ -103,10 +104,11 @@ def checked_class_weight(
             or an image is not of one class.
         UnknownNameError: If there is no class of that name.
     """
-    if task != CLASSIFICATION:
+    given = _by_class(given, max(num_outputs, 2))
+    if given and task != CLASSIFICATION:
         raise ValueError(
             f"`class_weight` must be left out with task={task!r}, where an image is not of one "
-            f"class. Received: class_weight={dict(given)}. Give sample weights."
+            f"class. Received: class_weight={given}. Give sample weights."
         )
     found = {}
     for key, weight in given.items():
@@ -128,6 +130,29 @@ def checked_class_weight(
             )
         found[int(number)] = float(weight)
     return found
+
+
+def _by_class(given: Any, count: int) -> dict[Any, Any]:
+    """Weights as a dictionary, whatever they came as."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    if isinstance(given, str):
+        raise ValueError(
+            "`class_weight` must be a dictionary of weights by class, or a weight for each. "
+            f"Received: {given!r}. Work them out, as with compute_class_weight of scikit-learn."
+        )
+    if hasattr(given, "to_dict"):
+        return dict(given.to_dict())  # A Series of pandas, whose index says the classes.
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().tolist()  # A tensor of torch.
+    values = np.asarray(given)
+    if values.shape != (count,) or values.dtype.kind not in "fiu":
+        raise ValueError(
+            f"`class_weight` must be a dictionary of weights by class, or {count} weights, one for "
+            f"each class. Received: {type(given).__name__} of shape {values.shape}. Give one "
+            "weight per class."
+        )
+    return dict(enumerate(values.tolist()))
 
 
 def balanced_weights(labels: np.ndarray) -> dict[int, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -10,8 +11,14 @@ import numpy as np
 
 from kerastl.data.csv_table import Table
 
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
+# The beginning of a list of texts in quotes, or a whole empty one.
+_LIST = re.compile(r"""[\[({]\s*(?:['"]|np\.)|\[\s*\]$""")
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
 _BETWEEN_LABELS = re.compile(r"[;|,]")
 _SEPARATORS = {" ": "space", "|": "|", ";": ";", ",": ",", "/": "/", "+": "plus"}
+# Hardly a name has these in it.
+_BARS = "|;"
 _NAMED = {
     "space": " ",
     "tab": "\t",
@@ -22,7 +29,11 @@ _NAMED = {
     "plus": "+",
     "slash": "/",
 }
-_NO_LABEL = ("", "nan", "<na>", "#n/a")
+NO_LABEL = ("", "nan", "<na>", "#n/a")
+"""What a cell without a value says, in small letters."""
+
+# Classes by these names there may be, but more often they are gaps.
+_LIKE_GAPS = ("NA", "N/A", "n/a", "NULL", "Null", "null", "None", "?", "-")
 _TRUE = ("1", "1.0", "true")
 _FALSE = ("0", "0.0", "false")
 _FEWEST_TAGGED = 2
@@ -47,7 +58,17 @@ def one_class(table: Table, columns: Sequence[str]) -> Labels:
         return _one_of_columns(table, columns)
     (column,) = columns
     values = _texts(table, column)
-    missing = [row for row, value in enumerate(values) if value.casefold() in _NO_LABEL]
+    lists = [_listed(value) for value in values]
+    table.refuse(
+        [row for row, found in enumerate(lists) if found and len(found) > 1],
+        f"must have one label for every image. Received: lists of several in {column!r}",
+        "Say task='multi-label', in the shell --multi-label.",
+    )
+    values = [
+        value if found is None else "".join(found)
+        for value, found in zip(values, lists, strict=True)
+    ]
+    missing = [row for row, value in enumerate(values) if value.casefold() in NO_LABEL]
     table.refuse(missing, f"must have a label for every image. Received: none in {column!r}", _ADD)
     names = tuple(sorted(set(values)))
     if len(names) < 2:
@@ -73,14 +94,27 @@ def several_classes(table: Table, columns: Sequence[str], separator: str | None)
         return _zeros_and_ones(table, columns), tuple(columns)
     (column,) = columns
     texts = _texts(table, column)
-    missing = [row for row, text in enumerate(texts) if text and text.casefold() in _NO_LABEL]
+    missing = [row for row, text in enumerate(texts) if text and text.casefold() in NO_LABEL]
     table.refuse(
         missing,
         f"must have labels, or nothing where there are none. Received: a gap in {column!r}",
         "Empty the cells of images without labels.",
     )
     split = _BETWEEN_LABELS.split if separator is None else _splitting(separator)
-    cells = [[part.strip() for part in split(text)] for text in texts]
+    lists = [_listed(text) for text in texts]
+    broken = [row for row, text in enumerate(texts) if lists[row] is None and _LIST.match(text)]
+    table.refuse(
+        broken,
+        f"must have whole lists of labels in quotes. Received: "
+        f"{texts[broken[0]] if broken else ''} in the column {column!r}",
+        "Write them as ['cat', 'dog'], or without brackets and quotes.",
+    )
+    if not any(lists):
+        texts = _without_brackets(texts)
+    cells = [
+        [part.strip() for part in (split(text) if found is None else found)]
+        for text, found in zip(texts, lists, strict=True)
+    ]
     names = tuple(sorted({name for cell in cells for name in cell if name}))
     if not names:
         raise ValueError(f"{table.file} has no label in the column {column!r}.")
@@ -156,28 +190,62 @@ def tags_warning(names: Sequence[str], *, separator: str | None) -> str | None:
     >>> tags_warning(["bear", "black bear", "brown bear", "cat"], separator=None)
     """
     names = names[:_MOST_COMPARED]
+    alone = frozenset(name.strip() for name in names)
     for between, word in _SEPARATORS.items():
         if between == separator:
             continue
-        words = {name: frozenset(filter(None, _splitting(between)(name))) for name in names}
+        words = {name: _words(name, between) for name in names}
         many = [name for name in names if len(words[name]) > 1]
         used: dict[str, int] = {}
         for each in words.values():
             for single in each:
                 used[single] = used.get(single, 0) + 1
         composed = [name for name in many if all(used[single] > 1 for single in words[name])]
+        of_classes = [name for name in many if words[name] <= alone]
         if between == " ":
             # Words of a name also come in other names: only tags consist of whole ones.
             known = list(words.values())
             composed = [name for name in composed if _consists_of(words[name], known)]
+        elif between == "/":
+            # So are kinds and their kinds written.
+            composed = of_classes
         enough = max(_FEWEST_TAGGED, len(many) / 3)
-        if len(composed) >= enough and 3 * len(many) > len(names):
+        often = len(composed) >= enough and 3 * len(many) > len(names)
+        if not often and between in _BARS:
+            composed = of_classes
+        if often or (composed and between in _BARS):
+            verb = "consists" if len(composed) == 1 else "consist"
             return (
-                f"{len(composed)} of {len(names)} classes consist of words of others, as "
+                f"{len(composed)} of {len(names)} classes {verb} of words of others, as "
                 f"{composed[0]!r}: are they several labels each? Then say so: task='multi-label', "
                 f"in the shell --multi-label, and csv:FILE?separator={word}."
             )
     return None
+
+
+def gaps_warning(names: Sequence[str], labels: np.ndarray) -> str | None:
+    """A sentence where names of classes look like gaps.
+
+    Args:
+        names: Every class.
+        labels: Class numbers, or 0 or 1 for each class of each image.
+    """
+    counts = labels.sum(0) if labels.ndim > 1 else np.bincount(labels, minlength=len(names))
+    odd = [
+        f"{name!r} ({int(count):,} {'image' if count == 1 else 'images'})"
+        for name, count in zip(names, counts, strict=True)
+        if name in _LIKE_GAPS
+    ]
+    if not odd:
+        return None
+    return (
+        f"Labels that look like gaps are taken for classes: {', '.join(odd)}. If they are none, "
+        "write a label there, or remove the lines."
+    )
+
+
+def _words(name: str, separator: str) -> frozenset[str]:
+    return frozenset(filter(None, map(str.strip, _splitting(separator)(name))))
 
 
 def _consists_of(words: frozenset[str], known: Sequence[frozenset[str]]) -> bool:
@@ -189,11 +257,42 @@ def _consists_of(words: frozenset[str], known: Sequence[frozenset[str]]) -> bool
 
 def columns_of_zeros_and_ones(table: Table) -> list[str]:
     """The columns that may be one class each."""
-    return [name for name in table.names if name and set(table.cells(name)) == {"0", "1"}]
+
+    def is_one(name: str) -> bool:
+        cells = {cell.casefold() for cell in table.cells(name)}
+        return bool(cells & {*_TRUE}) and bool(cells & {*_FALSE}) and cells <= {*_TRUE, *_FALSE}
+
+    return [name for name in table.names if name and is_one(name)]
 
 
 def _splitting(separator: str) -> Callable[[str], list[str]]:
     return str.split if separator == " " else lambda text: text.split(separator)
+
+
+def _listed(text: str) -> list[str] | None:
+    """The labels of a cell that is a list of texts in quotes, as Python, NumPy or JSON write it.
+
+    Example:
+
+    >>> _listed("['a', 'b c']"), _listed('["a", "b c"]'), _listed("a, b")
+    (['a', 'b c'], ['a', 'b c'], None)
+    """
+    if not _LIST.match(text) or text[-1] != _CLOSING[text[0]]:
+        return None
+    inside = text[1:-1]
+    if _QUOTED.sub("", inside).replace(",", "").strip():
+        return None
+    try:
+        return [str(ast.literal_eval(quoted.group())) for quoted in _QUOTED.finditer(inside)]
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _without_brackets(texts: Sequence[str]) -> list[str]:
+    """The cells without the brackets that all of them have, as lists without quotes."""
+    if all(not text or (text[0] == "[" and text[-1] == "]") for text in texts):
+        return [text[1:-1] for text in texts]
+    return list(texts)
 
 
 def _texts(table: Table, column: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -11,20 +11,23 @@ import numpy as np
 
 from kerastl.data.actions import of_actions
 from kerastl.data.csv_labels import (
+    NO_LABEL,
     Labels,
     columns_of_zeros_and_ones,
+    gaps_warning,
     numbers,
     one_class,
     separator_of,
     several_classes,
     tags_warning,
 )
-from kerastl.data.csv_table import Table, read_table
+from kerastl.data.csv_paths import image_files
+from kerastl.data.csv_table import Table, plain, read_table
 from kerastl.data.items import FileItems, SourceData
 from kerastl.data.part_names import part_of
 from kerastl.data.specs import DataSpec
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
-from kerastl.data.understanding import Understanding
+from kerastl.data.understanding import Understanding, alike_names, alike_sentence
 from kerastl.errors import unknown_name
 from kerastl.internals.printable import printable
 
@@ -34,6 +37,7 @@ _PATH_NAMES = (
 )
 _LABEL_NAMES = ("label", "labels", "class", "target", "tags")
 _SPLIT_NAMES = ("split",)
+_SPLIT_NAMES_BY_CELLS = ("set", "subset", "partition", "usage", "phase", "data split", "data set")
 _KINDS = ("path", "label", "labels", "split", "group", "separator")
 _MOST_LISTED = 5
 
@@ -62,7 +66,8 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
 
     The first line names the columns, with commas, semicolons, tabs or `|`
     between them. Paths are relative to the table's folder. Images of one
-    `group`, which a spec must name, are never parted by a split or a fold.
+    `group`, which a spec must name, are never parted by a split or a fold. A
+    column such as `set` or `usage` is the split where all its cells say parts.
     Several labels of an image stand in one cell with `;`, `|` or `,` between
     them, or what the spec says as `separator`, or in a column of 0 and 1 for
     each class, which the spec lists as `labels`; so may one class per image.
@@ -87,32 +92,36 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
         known=(*_LABEL_NAMES, *_SPLIT_NAMES, *named),
     )
     columns = _columns(table, given, spec)
-    others = filter(None, (*columns.labels, columns.split, columns.group))
+    others = [name for name in (*columns.labels, columns.split, columns.group) if name is not None]
+    warnings = []
+    if columns.split is None:
+        split, warning = _split_by_cells(table, (columns.path, *others))
+        columns, warnings = replace(columns, split=split), [warning] if warning else []
+        others = [*others, split] if split else others
     table, left_out = of_actions(table, columns.path, *others)
     labels, class_names = _labels(table, columns, task)
     groups = None
     if columns.group is not None:
-        cells = [printable(cell).strip() for cell in table.cells(columns.group)]
-        empty = [row for row, cell in enumerate(cells) if not cell]
-        table.refuse(
-            empty,
-            f"must have a group for every image in the column {columns.group!r}. Received: none",
-            "Write one for each, its own for an image that is alone.",
-        )
-        groups = np.array(cells)
-    paths = tuple(_paths(table, columns.path))
+        groups = _groups(table, columns.group)
+        alike = alike_names(np.unique(groups).tolist())
+        warnings += [alike_sentence(alike, f"Groups of {columns.group!r}")] if alike else []
+    paths, notes = image_files(table, columns.path)
     items = FileItems(paths, labels, groups, root=table.file.parent)
     parts = _parts(table, columns.split, items)
-    warning = None
     if len(columns.labels) == 1 and task in (CLASSIFICATION, MULTI_LABEL):
-        warning = tags_warning(class_names, separator=columns.separator)
+        odd = (
+            tags_warning(class_names, separator=columns.separator),
+            gaps_warning(class_names, labels),
+        )
+        warnings += [warning for warning in odd if warning]
     return SourceData(
         parts,
         class_names,
         Understanding(
             {part: f"by the column {columns.split!r}" for part in parts if columns.split},
             left_out,
-            warnings=(warning,) if warning else (),
+            warnings=tuple(warnings),
+            notes=notes,
         ),
     )
 
@@ -160,6 +169,38 @@ def _columns(table: Table, given: dict[str, str], spec: DataSpec) -> _Columns:
     )
 
 
+def _split_by_cells(table: Table, others: Sequence[str]) -> tuple[str | None, str | None]:
+    """The column that divides the table if its cells and its name say so, or a warning.
+
+    Args:
+        table: The table.
+        others: Columns that say something else.
+    """
+    found: dict[str, list[str | None]] = {}
+    for name in dict.fromkeys(table.names):
+        if name and name not in others and table.names.count(name) == 1:
+            parts = [part_of(cell) for cell in table.cells(name)]
+            if None not in parts and "train" in parts and len(set(parts)) > 1:
+                found[name] = parts
+    if not found:
+        return None, None
+    alike = all(parts == next(iter(found.values())) for parts in found.values())
+    usual = [name for name in found if plain(name) in map(plain, _SPLIT_NAMES_BY_CELLS)]
+    if usual and alike:
+        return usual[0], None
+    if len(found) > 1:
+        return None, (
+            f"The columns {', '.join(map(repr, found))} say which images are for training and "
+            "which are not, and none is used: add split=COLUMN to the spec."
+        )
+    (name,) = found
+    said = "/".join(list(dict.fromkeys(map(printable, table.cells(name))))[:_MOST_LISTED])
+    return None, (
+        f"The column {name!r} says {said} and is not used: add split={name} to the spec, or "
+        "remove the column."
+    )
+
+
 def _class_columns(table: Table, spec: DataSpec) -> str:
     columns = columns_of_zeros_and_ones(table)
     if len(columns) < 2:
@@ -181,28 +222,16 @@ def _labels(table: Table, columns: _Columns, task: str) -> Labels:
     return numbers(table, columns.labels)
 
 
-def _paths(table: Table, column: str) -> list[Path]:
-    """The image files; cells may have spaces around them, or the separators of Windows."""
-    position = table.names.index(column)
-    folder = table.file.parent
-    paths, missing = [], []
-    for row, cells in enumerate(table.rows):
-        cell = cells[position]
-        forms = dict.fromkeys((cell, cell.strip(), cell.strip().replace("\\", "/")))
-        tried = [folder / form for form in forms if form.strip()]
-        path = next((path for path in tried if path.is_file()), None)
-        if path is None:
-            missing.append(row)
-        else:
-            paths.append(path)
-    if missing:
-        names = [printable(folder / table.rows[row][position]) for row in missing[:_MOST_LISTED]]
-        more = f" and {len(missing) - _MOST_LISTED:,} more" if len(missing) > _MOST_LISTED else ""
-        raise ValueError(
-            f"Every image of {table.file} must be a file, from its folder on. Missing: "
-            f"{', '.join(names)}{more}, in {table.in_lines(missing)}. Mend the column {column!r}."
-        )
-    return paths
+def _groups(table: Table, column: str) -> np.ndarray:
+    """What each image is of, `(images,)`."""
+    cells = [printable(cell).strip() for cell in table.cells(column)]
+    empty = [row for row, cell in enumerate(cells) if cell.casefold() in NO_LABEL]
+    table.refuse(
+        empty,
+        f"must have a group for every image in the column {column!r}. Received: none",
+        "Write one for each, its own for an image that is alone.",
+    )
+    return np.array(cells)
 
 
 def _parts(table: Table, column: str | None, items: FileItems) -> dict[str, FileItems]:

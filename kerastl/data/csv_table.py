@@ -126,6 +126,7 @@ def read_table(file: Path, *, path_names: Sequence[str], known: Sequence[str]) -
     rows, lines = _rows(file, text, delimiter)
     names = tuple(name.strip() for name in rows[0]) if rows else ()
     _check_header(file, names, path_names)
+    _check_spaces(file, names, [*path_names, *known])
     if len(rows) < 2:
         raise ValueError(f"{file} must have a line of column names and a line per image.")
     lines = [line + skipped for line in lines]
@@ -210,6 +211,19 @@ def _check_header(file: Path, names: Sequence[str], path_names: Sequence[str]) -
                 f"{', '.join(map(repr, names))} as the first line. Put a line such as "
                 "path,label above it."
             )
+
+
+def _check_spaces(file: Path, names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a table whose cells have spaces between them."""
+    plain_known = {plain(name) for name in known}
+    if len(names) != 1 or plain(names[0]) in plain_known:
+        return
+    words = names[0].split()
+    if len(words) > 1 and any(plain(word) in plain_known for word in words):
+        raise ValueError(
+            f"{file} must have commas, semicolons, tabs or | between cells. Received: spaces, in "
+            f"the first line {names[0]!r}. Replace them, as in {','.join(words)}."
+        )
 
 
 def _whole(file: Path, row: Sequence[str], names: Sequence[str], line: int) -> tuple[str, ...]:

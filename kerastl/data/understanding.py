@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from kerastl.internals.printable import printable
 _MOST_CLASSES = 12
 _MOST_EXAMPLES = 3
 _MOST_NAMED = 3
+# As pandas writes whole numbers of a column with gaps.
+_WHOLE_NUMBER = re.compile(r"(-?\d+)\.0*")
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def understood(source: Any, fractions: Mapping[str, float]) -> Understanding:
         if part not in source.parts and fraction > 0
     }
     alike = alike_names(source.class_names)
-    also = [_alike_sentence(alike)] if alike else []
+    also = [alike_sentence(alike)] if alike else []
     whole = replace(found, origins={**found.origins, **drawn}, warnings=(*also, *found.warnings))
     for warning in whole.warnings:
         warnings.warn(warning, DataWarning, stacklevel=3)
@@ -161,25 +164,33 @@ def described(data: Any) -> list[tuple[str, str]]:
 
 
 def alike_names(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Names that differ only in case, in spaces around them, or in how letters are written.
+    """Names that differ only in case, spaces, or in how letters or a whole number are written.
 
     Example:
 
-    >>> alike_names(["Cat", "dog", "cat", "ape "])
-    [('Cat', 'cat')]
+    >>> alike_names(["Cat", "dog", "cat", "ape ", "1", "1.0"])
+    [('Cat', 'cat'), ('1', '1.0')]
     """
     by_form: dict[str, list[str]] = {}
     for name in names:
         form = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        whole = _WHOLE_NUMBER.fullmatch(form)
+        form = whole.group(1) if whole else form
         by_form.setdefault(form, []).append(name)
     return [tuple(alike) for alike in by_form.values() if len(alike) > 1]
 
 
-def _alike_sentence(alike: Sequence[tuple[str, ...]]) -> str:
+def alike_sentence(alike: Sequence[tuple[str, ...]], what: str = "These classes") -> str:
+    """A warning of names that `alike_names` found.
+
+    Args:
+        alike: The names.
+        what: What they are names of.
+    """
     listed = "; ".join(", ".join(map(repr, names)) for names in alike[:_MOST_NAMED])
     more = f" and {len(alike) - _MOST_NAMED} more" if len(alike) > _MOST_NAMED else ""
     return (
-        f"These classes differ only in case, spaces or the form of a letter: {listed}{more}. "
+        f"{what} differ only in case, spaces or the form of a letter or number: {listed}{more}. "
         "If they are one, give them one name."
     )
 

@@ -62,7 +62,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: Any = True,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
@@ -217,7 +217,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
         y: Any = None,
         *,
         sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Any = None,
         penalty: float | Sequence[float] | None = None,
         folds: int = DEFAULT_FOLDS,
         groups: Any = None,
@@ -241,7 +241,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
                 end, as a `PyDataset`.
             y: Labels of arrays: class numbers, or a row of shares per image.
             sample_weight: Weight of each image of arrays.
-            class_weight: Weight of each class; 1 for the others.
+            class_weight: Weight of each class, a dictionary or a list; 1 for the others.
             penalty: Fixed instead of chosen: 1 / C in scikit-learn's terms.
             folds: How many folds choose the penalty; fewer where a class is smaller.
             groups: Images of one group are held out together, `(images,)`.
@@ -258,7 +258,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
                 are missing or out of range.
         """
         head_solving.check_can_solve(self)
-        if class_weight:
+        if class_weight is not None:
             class_weight = checked_class_weight(
                 class_weight,
                 names=model_names(self),

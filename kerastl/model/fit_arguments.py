@@ -116,7 +116,7 @@ def checked_arguments(
         model.names_of_training = remembered
     options["validation_data"] = validation_by_names(options["validation_data"], model)
     _check_what_loaders_hold(x, y, options)
-    if options["class_weight"]:
+    if options["class_weight"] is not None:
         options["class_weight"] = checked_class_weight(
             options["class_weight"],
             names=model_names(model),
