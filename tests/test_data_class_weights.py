@@ -290,3 +290,17 @@ def test_other_things_than_a_weight_for_each_class_are_one_sentence(model, pixel
         model.fit(pixels, labels, class_weight=given, verbose=0)
     with pytest.raises(ValueError, match="`class_weight` must"):
         model.solve_head(pixels, labels, class_weight=given)
+
+
+def test_folds_of_solved_heads_are_weighed_by_names_numbers_and_lists_alike(model, pixels):
+    labels = np.arange(COUNT) % 3
+    named = {"cat": 3.0, "cow": 0.5, "dog": 2.0}
+    found = [
+        kerastl.cross_validate(
+            model, pixels, labels, folds=2, solve={"penalty": 1.0, "class_weight": given}
+        ).evaluation.probabilities
+        for given in ({0: 3.0, 1: 0.5, 2: 2.0}, named, [3.0, 0.5, 2.0], None)
+    ]
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-6)
+    assert not np.allclose(found[3], found[0])
