@@ -27,7 +27,7 @@ def read_all(data, number):
     ("number", "says"),
     [
         (signal.SIGKILL, r"was ended by the system \(Killed\), most often because the memory"),
-        (signal.SIGUSR2, r"was ended by the system \(User defined signal 2\)\. Lower the number of workers"),
+        (signal.SIGUSR2, r"was ended by the system \(User defined signal 2\)\. Lower"),
     ],
 )
 def test_a_worker_that_is_ended_is_told_with_what_to_lower(pictures, number, says):
