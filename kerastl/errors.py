@@ -155,6 +155,8 @@ def worker_error(error: BaseException) -> WorkerError | None:
     Args:
         error: What was raised.
     """
+    if isinstance(error, WorkerError):  # told already, with more than its cause says
+        return None
     found = list(filter(None, (_WORKER.search(str(each)) for each in _chain(error))))
     if not isinstance(error, RuntimeError) or not found:
         return None
