@@ -204,6 +204,7 @@ def test_a_module_of_the_current_folder_trains_and_opens_again_when_allowed(
     assert kerastl("evaluate", "run", "--no-safe-mode").exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_run_says_what_it_keeps_of_the_frozen_blocks(pictures, tmp_path):
     common = ("run", *SMALL, "--data", f"folder:{pictures}", "--epochs", "2")
     kept = kerastl(*common, "--output", tmp_path / "kept")

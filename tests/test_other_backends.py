@@ -34,7 +34,12 @@ def finish(process, *, seconds):
     return printed
 
 
-@pytest.mark.parametrize("backend", ["jax", pytest.param("tensorflow", marks=pytest.mark.slow)])
+def test_operations_hold_on_jax():
+    finish(start_tests("jax", "not slow and not exhaustive", only="test_operations"), seconds=900)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
 def test_the_bridge_holds_on(backend):
     finish(start_tests(backend, "not slow and not exhaustive"), seconds=2400)
 

@@ -42,12 +42,8 @@ OPTIONS = {
 }
 
 
-IN_TIME = "phases, early stopping and the best epoch"
-
-
-@pytest.mark.parametrize(
-    "kind", [IN_TIME, *(pytest.param(k, marks=pytest.mark.slow) for k in OPTIONS if k != IN_TIME)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OPTIONS)
 def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, monkeypatch, kind):
     options = {"backbone": "keras:MobileNet?alpha=0.25", "weights": "none", **OPTIONS[kind]}
     whole = replace(config, **options, output=str(tmp_path / "whole"))
