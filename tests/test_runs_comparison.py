@@ -164,7 +164,7 @@ def test_three_backends_agree_on_a_job(tmp_path):
         assert row["difference"]["beyond"] == []
         assert row["difference"]["logits"] < 1e-4
         assert len(row["losses"]) == len(saved["backends"]["torch"]["losses"]) == 17
-        assert row["test_accuracy"] > 0.5
+        assert row["test_accuracy"] > 0.3  # one epoch of the head alone; chance is 0.1
         assert row["test_interval"][0] < row["test_accuracy"] < row["test_interval"][1]
         assert f"{name} differs from torch by less than the noise" in result.output
         assert row["step_seconds"] < row["first_step_seconds"]
