@@ -143,6 +143,7 @@ def test_a_batch_of_broken_files_only_is_left_out(many: str, num_workers: int) -
     assert len(data.names("train")) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_training_and_evaluation_go_on_without_batches_of_broken_files(
     many: str, cache: bool

@@ -65,7 +65,7 @@ def check(spec: str, size: int, path) -> None:
     np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-6)
 
 
-QUICK = {"resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "mnasnet0_5"}
+QUICK = {"resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"}
 QUICK |= {"regnet_y_400mf", "MobileNet", "MobileNetV3Small"}
 
 

@@ -130,6 +130,7 @@ def test_an_older_run_can_still_be_resumed_after_an_overwrite_that_kept_nothing(
     assert after.progress == before.progress
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_the_one_that_is_saved(config):
     measured = training.run(
         replace(config, epochs=4, keep_best="accuracy", learning_rate=0.3), echo=quiet

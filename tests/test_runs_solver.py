@@ -80,7 +80,9 @@ def test_a_settled_config_file_gives_the_same_options(tmp_path):
     assert RunConfig(**config_file.read(path)) == config
 
 
-@pytest.mark.parametrize("options", [{"group": True}, {"sampling": "balanced"}, {}])
+@pytest.mark.parametrize(
+    "options", [{"group": True}, {"sampling": "balanced"}, pytest.param({}, marks=pytest.mark.slow)]
+)
 def test_blocks_are_judged_on_groups_and_images_that_none_was_solved_with(tmp_path, options):
     names = [f"{number}.png" for number in range(24)]
     for number, name in enumerate(names):

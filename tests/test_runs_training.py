@@ -114,6 +114,7 @@ def test_the_precision_is_the_models_and_not_left_behind(config):
     assert keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_moving_averages_are_what_is_saved(config, tmp_path):
     training.run(replace(config, epochs=1, ema=0.5), echo=quiet)
     model = kerastl.load_model(tmp_path / "run" / results.MODEL_FILE)
