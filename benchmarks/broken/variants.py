@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from kerastl.data.png_decoding import PASSES
+
 Write = Callable[[Image.Image], bytes]
 
 
@@ -57,17 +59,8 @@ def _interlaced_png(image: Image.Image) -> bytes:
     """A PNG in seven passes (PNG specification, 8.2), which Pillow does not write."""
     pixels = np.asarray(image.convert("RGB"))
     height, width, _ = pixels.shape
-    passes = (
-        (0, 8, 0, 8),
-        (0, 8, 4, 8),
-        (4, 8, 0, 4),
-        (0, 4, 2, 4),
-        (2, 4, 0, 2),
-        (0, 2, 1, 2),
-        (1, 2, 0, 1),
-    )
     lines = bytearray()
-    for top, down, left, across in passes:
+    for top, down, left, across in PASSES:
         part = pixels[top::down, left::across]
         if part.size:
             for row in part:

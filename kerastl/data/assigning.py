@@ -131,19 +131,21 @@ def recorded(data: SourceData, record: RecordedSplit) -> Assigned:
     """
     before = _count(data)
     data = _without_new_classes(data, record)
-    images = [(items, index) for items in data.parts.values() for index in range(len(items.labels))]
+    parts = list(data.parts.values())
+    images = [
+        (place, index) for place, items in enumerate(parts) for index in range(len(items.labels))
+    ]
     rows = rows_of(
-        [(items.key(index), items.digest(index)) for items, index in images], record.rows
+        [(parts[place].key(index), parts[place].digest(index)) for place, index in images],
+        record.rows,
     )
     kept: dict[str, dict[int, list[int]]] = {}
     relabelled = 0
-    parts = list(data.parts.values())
-    for (items, index), row in zip(images, rows.rows, strict=True):
+    for (place, index), row in zip(images, rows.rows, strict=True):
         if row is None:
             continue
-        place = next(number for number, part in enumerate(parts) if part is items)
         kept.setdefault(row.part, {}).setdefault(place, []).append(index)
-        relabelled += row.label != label_text(items.labels[index], data.class_names)
+        relabelled += row.label != label_text(parts[place].labels[index], data.class_names)
     found = {
         part: [(parts[place], np.array(chosen, np.int64)) for place, chosen in places.items()]
         for part, places in kept.items()

@@ -15,7 +15,7 @@ _AT_A_TIME = 1 << 20
 
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # First row, step, first column, step of each pass (PNG specification, 8.2).
-_PASSES = (
+PASSES = (
     (0, 8, 0, 8),
     (0, 8, 4, 8),
     (4, 8, 0, 4),
@@ -77,7 +77,7 @@ def _is_short(file: IO[bytes]) -> bool:
     width, height, depth, color, _, _, interlaced = struct.unpack(">IIBBBBB", file.read(13))
     bits = depth * _CHANNELS.get(color, 1)
     wanted = 0
-    for top, down, left, across in _PASSES if interlaced else ((0, 1, 0, 1),):
+    for top, down, left, across in PASSES if interlaced else ((0, 1, 0, 1),):
         rows, columns = len(range(top, height, down)), len(range(left, width, across))
         wanted += rows * (1 + (columns * bits + 7) // 8) if columns else 0
     stream, found = zlib.decompressobj(), 0
