@@ -7,6 +7,7 @@ from typing import Any
 
 from kerastl.data.changed_batches import with_changed_labels
 from kerastl.data.class_names import class_names_of, listed, renumbering
+from kerastl.data.class_weights import checked_class_weight
 from kerastl.data.tasks import CLASSIFICATION
 
 
@@ -42,6 +43,18 @@ def model_names(model: Any) -> Sequence[str] | None:
     names: Sequence[str] | None = model.class_names or model.names_of_training
     # Of one probability, a single name says nothing of the other class.
     return names if names is not None and len(names) == _expected(model) else None
+
+
+def weights_by_the_models_names(class_weight: Any, model: Any) -> dict[int, float] | None:
+    """Weights of a model's classes by number, as `checked_class_weight` takes them; None stays."""
+    if class_weight is None:
+        return None
+    return checked_class_weight(
+        class_weight,
+        names=model_names(model),
+        task=model.task,
+        num_outputs=model.num_classes,
+    )
 
 
 def validation_by_names(data: Any, model: Any) -> Any:

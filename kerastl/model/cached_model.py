@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerastl.blocks.running import layers_after, run_layers
-from kerastl.data.class_weights import checked_class_weight
-from kerastl.data.named_labels import by_the_models_names, model_names
+from kerastl.data.named_labels import by_the_models_names, weights_by_the_models_names
 from kerastl.internals.compiled_steps import CompiledPerShape
 from kerastl.internals.first_batches import SeesFirstBatches
 from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
@@ -258,13 +257,7 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
                 are missing or out of range.
         """
         head_solving.check_can_solve(self)
-        if class_weight is not None:
-            class_weight = checked_class_weight(
-                class_weight,
-                names=model_names(self),
-                task=self.task,
-                num_outputs=self.num_classes,
-            )
+        class_weight = weights_by_the_models_names(class_weight, self)
         x = by_the_models_names(x, self, "x")
         looking.at_arrays(self, x)
         found = feature_rows(self, x, self._prefix_cache, views=views, batch_size=batch_size)

@@ -11,9 +11,8 @@ import keras
 import numpy as np
 
 from kerastl.blocks.block import HEAD
-from kerastl.data.class_weights import checked_class_weight
 from kerastl.data.loading import ImageData
-from kerastl.data.named_labels import by_the_models_names, model_names
+from kerastl.data.named_labels import by_the_models_names, weights_by_the_models_names
 from kerastl.data.tasks import CLASSIFICATION
 from kerastl.evaluation.folds import fold_scores, held_out_evaluation
 from kerastl.evaluation.scoring import AnyEvaluation, as_columns
@@ -167,13 +166,7 @@ def _rows(
 ) -> list[LabelledRows]:
     """The rows of each part, with their groups."""
     weights = {name: options.pop(name, None) for name in ("sample_weight", "class_weight")}
-    if weights["class_weight"] is not None:
-        weights["class_weight"] = checked_class_weight(
-            weights["class_weight"],
-            names=model_names(model),
-            task=model.task,
-            num_outputs=model.num_classes,
-        )
+    weights["class_weight"] = weights_by_the_models_names(weights["class_weight"], model)
     parts = [x]
     if isinstance(x, ImageData):
         parts = [part for part in (x.train, x.validation) if part is not None]

@@ -12,15 +12,14 @@ import numpy as np
 from kerastl.data.changed_batches import is_changeable
 from kerastl.data.class_weights import (
     are_shares_of_two,
-    checked_class_weight,
     image_weights,
     with_class_weights,
 )
 from kerastl.data.named_labels import (
     by_the_models_names,
-    model_names,
     names_to_remember,
     validation_by_names,
+    weights_by_the_models_names,
     white_of_data,
 )
 from kerastl.data.ordering import SeededOrder
@@ -116,13 +115,7 @@ def checked_arguments(
         model.names_of_training = remembered
     options["validation_data"] = validation_by_names(options["validation_data"], model)
     _check_what_loaders_hold(x, y, options)
-    if options["class_weight"] is not None:
-        options["class_weight"] = checked_class_weight(
-            options["class_weight"],
-            names=model_names(model),
-            task=model.task,
-            num_outputs=model.num_classes,
-        )
+    options["class_weight"] = weights_by_the_models_names(options["class_weight"], model)
     weights = options["class_weight"] or None
     if is_data_loader(x):
         # The loader's own business; Keras would warn of what is its own default.
