@@ -45,7 +45,7 @@ def run(
     history.csv and metrics.json; with folds, what each fold gave too.
 
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 let the step under way finish and keep
-    the last finished epoch; --resume goes on from there.
+    it in a checkpoint; --resume goes on from there.
     """
     if resume is None:
         _run(config, progress, overwrite=overwrite)

@@ -199,6 +199,12 @@ class RunConfig:
     calibrate: bool = _option(
         False, "Fit a temperature on the validation images, so that probabilities can be believed."
     )
+    checkpoint_every: float = _option(
+        10.0,
+        "Minutes after which a checkpoint is written within an epoch too; each epoch ends with "
+        "one.",
+        minimum=0,
+    )
     tensorboard: bool = _option(False, "Write scores and rates for TensorBoard into the folder.")
     output: str = _option("kerastl-run", "Folder for the model and the results.")
 
