@@ -109,7 +109,7 @@ _OWN = __name__.partition(".")[0]
 # where Keras has put its own words around it.
 _NO_MEMORY = re.compile(
     r"out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ALLOC_FAILED|bad_alloc"
-    r"|could not create a memory|unable to allocate [\d.]+ .?i?B",
+    r"|could not create a (?:memory|primitive)|unable to allocate [\d.]+ .?i?B",
     re.IGNORECASE,
 )
 _TENSORFLOWS_OWN = "ResourceExhaustedError"  # no RuntimeError

@@ -13,15 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
+import re
 import threading
 import traceback
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any
 
 import keras
 import psutil
+
+from kerastl.internals import heap
 
 _SECONDS_BETWEEN_LOOKS = 0.001
 
@@ -46,13 +50,17 @@ def peak_of(where: Any, *, before: int | None = None) -> Iterator[Peak]:
     Args:
         where: A weight of the model, a Keras variable.
         before: What the process held before the first of several blocks, as `process_bytes`
-            gave it: it keeps the memory of one for the next. None: what it holds now.
+            gave it, so that what it keeps of one for the next counts. Tensors that are counted
+            take more than their bytes: with this, the more of both counts. None: tensors alone
+            are counted, where they are.
     """
     peak = Peak()
     backend = keras.backend.backend()
     if backend == "torch":
         device = where.value.device
-        measured: Any = _of_cuda(peak, device) if device.type == "cuda" else _of_tensors(peak)
+        measured: Any = (
+            _of_cuda(peak, device) if device.type == "cuda" else _of_tensors(peak, before)
+        )
     elif _jax_device() is not None:
         measured = _of_jax(peak)
     elif _has_tensorflow_gpu():
@@ -103,6 +111,11 @@ def is_in_main_memory(where: Any) -> bool:
     return _jax_device() is None and not _has_tensorflow_gpu()
 
 
+def bytes_of(variables: Iterable[Any]) -> int:
+    """What Keras variables take, bytes."""
+    return sum(math.prod(variable.shape) * _width(variable.dtype) for variable in variables)
+
+
 def release(error: BaseException | None = None) -> None:
     """Free what is no longer used.
 
@@ -114,6 +127,7 @@ def release(error: BaseException | None = None) -> None:
             _clear(frame)
         error = error.__cause__ or error.__context__
     gc.collect()
+    heap.trim()
     if keras.backend.backend() == "torch":
         import torch
 
@@ -155,7 +169,7 @@ def _of_cuda(peak: Peak, device: Any) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _of_tensors(peak: Peak) -> Iterator[None]:
+def _of_tensors(peak: Peak, before: int | None) -> Iterator[None]:
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
     from torch.utils._pytree import tree_map
@@ -193,11 +207,13 @@ def _of_tensors(peak: Peak) -> Iterator[None]:
             made = func(*args, **(kwargs or {}))
             return tree_map(lambda each: see(each, is_new=True), made)
 
+    process = Peak()
+    watching: Any = contextlib.nullcontext() if before is None else _of_process(process, before)
     try:
-        with Counting():
+        with watching, Counting():
             yield
     finally:
-        peak.kept = held[0]
+        peak.bytes, peak.kept = max(peak.bytes, process.bytes), held[0]
         known.clear()
 
 
@@ -244,6 +260,12 @@ def _of_process(peak: Peak, before: int) -> Iterator[None]:
     finally:
         done.set()
         watcher.join()
+
+
+def _width(dtype: str) -> int:
+    """Bytes of a number of a type, as in `float32`."""
+    digits = re.search(r"\d+", dtype)
+    return int(digits[0]) // 8 if digits else 1
 
 
 def _jax_device() -> Any:

@@ -22,7 +22,7 @@ from kerastl.data.named_labels import by_the_models_names
 from kerastl.data.ordering import SeededOrder
 from kerastl.errors import OutOfMemoryError, lacks_memory
 from kerastl.internals import step_memory
-from kerastl.internals.keras_model import check_compiled
+from kerastl.internals.keras_model import check_compiled, unbuilt_afterwards
 from kerastl.optimizers.block_optimizer import rates_by_block, wrapped
 from kerastl.optimizers.rate_finder import put_back_afterwards
 from kerastl.optimizers.rates import check_rates
@@ -155,56 +155,104 @@ def fitting(
     smallest = 2 if renewed and trains else 1
     powers = (2**power for power in range(most.bit_length()))
     sizes = [size for size in powers if smallest <= size < most and most % size == 0]
-    with step_on_trial(model, trains=trains) as trial:
-        limit = memory if memory is not None else memory_limit(model)
-        found = _largest(trial, images, labels, [*sizes, most], num_images, limit)
-    if found is None:
-        raise OutOfMemoryError(_nothing_fits(model, sizes[0] if sizes else most, limit))
-    size, step = found
+    tried = sorted({min(size, num_images) for size in (*sizes, most)})
+    found = measured_steps(
+        model, images, labels, tried, memory=memory, trains=trains, whole=tried[-1]
+    )
+    if not found:
+        raise OutOfMemoryError(_nothing_fits(model, tried[0], memory or memory_limit(model)))
+    # A batch that is larger than the set has the set.
+    count, step = found[-1]
+    size = count if count < tried[-1] else most
     steps = math.ceil(min(most, num_images) / size) if trains else 1
     return BatchSize(size, steps, step, renewed if trains else ())
 
 
-Trial = Callable[..., step_memory.Peak]
-"""A step on images and labels; what it has taken. `accumulates`: whether it is one of several."""
+def measured_steps(
+    model: Any,
+    images: Any,
+    labels: Any,
+    sizes: Sequence[int],
+    *,
+    memory: int | None = None,
+    trains: bool = True,
+    whole: int | None = None,
+) -> list[tuple[int, StepBytes]]:
+    """Try one size after the other, and stop before the first that does not fit.
 
-
-@contextmanager
-def step_on_trial(model: Any, *, trains: bool) -> Iterator[Trial]:
-    """Steps of a model that leave no trace after the block.
+    Nothing of it is left in the model.
 
     Args:
         model: A compiled classifier; to predict, any.
+        images: Some images.
+        labels: Of each.
+        sizes: Images of a batch, ascending.
+        memory: Bytes that the tensors of a step may take. None: by what is free.
         trains: Whether a step trains; else it predicts.
-    """
-    optimizer, compiles = model.optimizer, model.jit_compile
-    on_torch, before = keras.backend.backend() == "torch", step_memory.process_bytes()
+        whole: The size whose step is an update by itself; the others are one of several, and
+            accumulate gradients.
 
-    def trial(images: Any, labels: Any, *, accumulates: bool = False) -> step_memory.Peak:
+    Returns:
+        Each size that fits, and what was measured.
+    """
+    found: list[tuple[int, StepBytes]] = []
+    with _on_trial(model, trains=trains) as step:
         try:
-            with step_memory.peak_of(model.variables[0], before=before) as peak:
-                if not trains:
-                    keras.Model.predict_on_batch(model, images)
-                    return peak
-                _use_new_optimizer(model, optimizer, accumulates=accumulates)
-                # The first makes the optimizer's state, the second has it all along.
-                for _ in range(2):
-                    model.train_on_batch(images, labels)
-            return peak
-        finally:
-            model.optimizer, model.train_function = optimizer, None
-            step_memory.drop_gradients(model)
+            if memory is None:
+                # What is loaded at the first step is not what a batch takes.
+                step(*_batch(images, labels, sizes[0]), accumulates=sizes[0] != whole)
+            step_memory.release()
+            before = None if memory is not None else step_memory.process_bytes()
+            limit = memory if memory is not None else memory_limit(model)
+            for size in sizes:
+                less = step_memory.bytes_of(model.trainable_variables) if size == whole else 0
+                if found and limit is not None and found[-1][1].of(size) - less > limit:
+                    break
+                with step_memory.peak_of(model.variables[0], before=before) as peak:
+                    step(*_batch(images, labels, size), accumulates=size != whole)
+                if limit is not None and peak.bytes > limit:
+                    break
+                per_image = math.ceil(max(peak.bytes - peak.kept, 0) / size)
+                found.append((size, StepBytes(peak.kept, per_image, limit)))
+                step_memory.drop_gradients(model)
+        except Exception as error:
+            if not lacks_memory(error):
+                raise
+            step_memory.release(error)
+    return found
+
+
+def _batch(images: Any, labels: Any, size: int) -> tuple[Any, Any]:
+    rows = np.arange(size) % len(images)
+    return images[rows], labels[rows]
+
+
+@contextmanager
+def _on_trial(model: Any, *, trains: bool) -> Iterator[Callable[..., None]]:
+    """A step of a model that leaves no trace after the block."""
+    optimizer, compiles = getattr(model, "optimizer", None), model.jit_compile
+    on_torch = keras.backend.backend() == "torch"
+
+    def step(images: Any, labels: Any, *, accumulates: bool) -> None:
+        if not trains:
+            keras.Model.predict_on_batch(model, images)
+            return
+        _use_new_optimizer(model, optimizer, accumulates=accumulates)
+        # The first makes the optimizer's state, the second has it all along.
+        for _ in range(2):
+            model.train_on_batch(images, labels)
 
     step_memory.release()
     if on_torch:
         model.jit_compile = False  # a step that is not compiled needs no less
     try:
-        with put_back_afterwards(model):
-            yield trial
+        with unbuilt_afterwards(model), put_back_afterwards(model):
+            yield step
     finally:
         if on_torch:
             model.jit_compile = compiles
         model.predict_function = None
+        step_memory.drop_gradients(model)
         step_memory.release()
 
 
@@ -217,46 +265,6 @@ def memory_limit(model: Any) -> int | None:
     return None if free is None else int(free * SHARE_OF_DEVICE)
 
 
-def measured_steps(
-    trial: Trial,
-    images: Any,
-    labels: Any,
-    sizes: Sequence[int],
-    limit: int | None,
-    *,
-    accumulates: Callable[[int], bool] = lambda size: True,
-) -> Iterator[tuple[int, StepBytes]]:
-    """Try one size after the other, and stop before the first that does not fit.
-
-    Args:
-        trial: A step.
-        images: Some images.
-        labels: Of each.
-        sizes: Images of a batch, ascending.
-        limit: Bytes that a step may take.
-        accumulates: Whether a step of a size is one of several of an update.
-
-    Yields:
-        Each size that fits, and what was measured.
-    """
-    step: StepBytes | None = None
-    for size in sizes:
-        if step is not None and limit is not None and step.of(size) > limit:
-            return
-        try:
-            rows = np.arange(size) % len(images)
-            peak = trial(images[rows], labels[rows], accumulates=accumulates(size))
-        except Exception as error:
-            if not lacks_memory(error):
-                raise
-            step_memory.release(error)
-            return
-        step = StepBytes(peak.kept, math.ceil(max(peak.bytes - peak.kept, 0) / size), limit)
-        if limit is not None and peak.bytes > limit:
-            return
-        yield size, step
-
-
 def in_units(count: int) -> str:
     """Bytes as people read them.
 
@@ -266,24 +274,6 @@ def in_units(count: int) -> str:
     ('3.2 MB', '41.5 GB')
     """
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-
-
-def _largest(
-    trial: Trial,
-    images: Any,
-    labels: Any,
-    sizes: Sequence[int],
-    num_images: int,
-    limit: int | None,
-) -> tuple[int, StepBytes] | None:
-    tried = sorted({min(size, num_images) for size in sizes})
-    found = None
-    for count, step in measured_steps(
-        trial, images, labels, tried, limit, accumulates=lambda size: size < tried[-1]
-    ):
-        # A batch that is larger than the set has the set.
-        found = (count if count < tried[-1] else sizes[-1]), step
-    return found
 
 
 def _use_new_optimizer(model: Any, optimizer: Any, *, accumulates: bool) -> None:

@@ -7,7 +7,6 @@ take can be computed where it does not fit.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +70,7 @@ def measured_blocks(model: Any) -> BlockMemory:
     accumulates = wrapped(model.optimizer).gradient_accumulation_steps
     slots = (1 if accumulates else 2) + _state_per_weight(model)
     weights = {
-        name: math.ceil(slots * _bytes(variables))
+        name: math.ceil(slots * step_memory.bytes_of(variables))
         for name, variables in model.variables_by_block.items()
     }
     return BlockMemory(weights, kept, working)
@@ -117,14 +116,5 @@ def _state_per_weight(model: Any) -> float:
     inner = wrapped(rates_by_block(model.optimizer))
     inner.bind(model.variables_by_block)
     inner.add_state(HEAD, 0)
-    return _bytes(inner.state_of(HEAD)) / max(_bytes(model.variables_by_block[HEAD]), 1)
-
-
-def _bytes(variables: Any) -> int:
-    return sum(math.prod(variable.shape) * _width(variable.dtype) for variable in variables)
-
-
-def _width(dtype: str) -> int:
-    """Bytes of a number of a type, as in `float32`."""
-    digits = re.search(r"\d+", dtype)
-    return int(digits[0]) // 8 if digits else 1
+    weights = step_memory.bytes_of(model.variables_by_block[HEAD])
+    return step_memory.bytes_of(inner.state_of(HEAD)) / max(weights, 1)

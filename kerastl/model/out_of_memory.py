@@ -21,7 +21,6 @@ from kerastl.model.batch_sizes import (
     measured_steps,
     memory_limit,
     precision_of,
-    step_on_trial,
 )
 from kerastl.model.block_memory import measured_blocks, smaller_ways
 from kerastl.optimizers.block_optimizer import wrapped
@@ -74,9 +73,7 @@ def what_would_fit(
     )
     try:
         remedy = _remedy(model, batch_size, trains, memory)
-    except Exception as E:
-        import traceback; traceback.print_exc()
-        # Whatever it is, it is not what has to be told.
+    except Exception:  # Whatever it is, it is not what has to be told.
         remedy = None
     return f"{said}; {remedy or 'lower the batch size or the image size'}."
 
@@ -84,12 +81,11 @@ def what_would_fit(
 def _remedy(model: Any, batch_size: int | None, trains: bool, memory: int | None) -> str | None:
     if not _can_try(model):
         return "--batch-size auto finds what fits" if trains else None
-    limit = memory if memory is not None else memory_limit(model)
-    found = _largest_below(model, batch_size, limit, trains=trains)
+    found = _largest_below(model, batch_size, memory, trains=trains)
     if found is None:
-        return _smaller(model, limit) if trains else None
+        return _smaller(model, memory or memory_limit(model)) if trains else None
     size, step = found
-    free = "" if limit is None else f", {in_units(limit)} available"
+    free = "" if step.limit is None else f", {in_units(step.limit)} available"
     means = f"{_batches(size)} would fit ({in_units(step.per_image)} per image{free}): "
     if not trains:
         return f"{means}batch_size={size}, in the shell --batch-size {size}"
@@ -103,7 +99,7 @@ def _remedy(model: Any, batch_size: int | None, trains: bool, memory: int | None
 
 
 def _largest_below(
-    model: Any, batch_size: int | None, limit: int | None, *, trains: bool
+    model: Any, batch_size: int | None, memory: int | None, *, trains: bool
 ) -> tuple[int, StepBytes] | None:
     """The largest power of two below a batch size that fits: tried, and computed from there."""
     highest = batch_size or _MOST_TRIED + 1
@@ -111,13 +107,12 @@ def _largest_below(
     if trains:
         sizes = [size for size in sizes if size >= _smallest(model)]
     images, labels = _made_up(model)
-    with step_on_trial(model, trains=trains) as trial:
-        found = list(measured_steps(trial, images, labels, sizes, limit))
+    found = sizes and measured_steps(model, images, labels, sizes, memory=memory, trains=trains)
     if not found:
         return None
     size, step = found[-1]
-    if size == sizes[-1] and limit is not None:
-        while 2 * size < highest and step.of(2 * size) <= limit:
+    if size == sizes[-1] and step.limit is not None:
+        while 2 * size < highest and step.of(2 * size) <= step.limit:
             size *= 2
     return size, step
 

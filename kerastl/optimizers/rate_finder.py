@@ -144,7 +144,7 @@ def put_back_afterwards(model: Any) -> Iterator[None]:
     """Give a model its weights, statistics, seeds and optimizer back after the block."""
     import torch
 
-    optimizer = model.optimizer
+    optimizer = getattr(model, "optimizer", None)
     before = [keras.ops.convert_to_numpy(variable.value).copy() for variable in model.variables]
     try:
         with torch.random.fork_rng():

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import psutil
 
+from kerastl.internals import heap
+
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -47,7 +49,7 @@ def _left_by_limits() -> list[int]:
     used = {"RLIMIT_AS": info.vms, "RLIMIT_DATA": getattr(info, "data", None)}
     limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in used}
     return [
-        max(limits[name] - taken, 1)
+        max(limits[name] - taken + heap.free_bytes(), 1)
         for name, taken in used.items()
         if taken is not None and limits[name] != resource.RLIM_INFINITY
     ]

@@ -234,4 +234,5 @@ def _typed(name: str, value: Any, hint: Any, path: Path) -> Any:
     wanted = words.get(kind) or (
         "a list of whole numbers" if name == "hidden_units" else "a table of numbers"
     )
+    wanted += f" or {_WORDS[name]}" if _WORDS[name] else ""
     raise ValueError(f"`{name}` must be {wanted}. Received: {name} = {value!r} in {path}.")
