@@ -51,6 +51,7 @@ def settings(folder):
     return values["batch_size"], values["accumulate"]
 
 
+@pytest.mark.slow
 def test_what_is_found_is_said_once_written_down_and_repeats_without_a_trial(
     small, tmp_path, monkeypatch
 ):
@@ -73,6 +74,7 @@ def test_what_is_found_is_said_once_written_down_and_repeats_without_a_trial(
         np.testing.assert_array_equal(value, expected)
 
 
+@pytest.mark.slow
 def test_a_trial_changes_nothing_of_the_run(small, tmp_path):
     training.run(small, echo=quiet)
     assert settings(small.output) == (32, 1)
@@ -100,6 +102,7 @@ def test_an_update_of_several_usual_batches_is_kept_too(small, monkeypatch):
     assert prepared.data.batch_size == 4
 
 
+@pytest.mark.slow
 def test_every_phase_must_fit(small, monkeypatch):
     frozen = []
     original = batch_sizes.fitting

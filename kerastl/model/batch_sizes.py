@@ -292,7 +292,7 @@ def _some_images(model: Any, x: Any, y: Any, most: int) -> tuple[Any, Any, int]:
     if y is not None:
         return x[:most], y[:most], len(x)
     sampler = getattr(getattr(x, "batch_sampler", None), "sampler", None)
-    epoch = sampler.epoch if isinstance(sampler, SeededOrder) else None
+    epoch = getattr(sampler, "epoch", 0)
     with put_back_afterwards(model):  # torch's loaders draw a seed
         images, labels, *_ = next(iter(x))
     if isinstance(sampler, SeededOrder):

@@ -142,7 +142,7 @@ def _smallest(model: Any) -> int:
 
 
 def _can_try(model: Any) -> bool:
-    """Whether a step can be tried after one has failed: on JAX that may have eaten the weights."""
+    """Whether the variables have the weights: within `fit` JAX takes them out."""
     return keras.backend.backend() == "torch" or model._running_fit is None
 
 

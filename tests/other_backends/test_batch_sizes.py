@@ -26,6 +26,7 @@ def state_of(model):
     return [np.array(keras.ops.convert_to_numpy(tensor.value)) for tensor in tensors]
 
 
+@pytest.mark.slow
 def test_a_trial_finds_what_fits_and_leaves_no_trace(model, monkeypatch):
     model.fit(IMAGES, LABELS, verbose=0)
     before = state_of(model)
@@ -45,6 +46,7 @@ def test_a_trial_finds_what_fits_and_leaves_no_trace(model, monkeypatch):
     model.fit(IMAGES, LABELS, verbose=0)
 
 
+@pytest.mark.slow
 def test_an_error_of_memory_is_told(model, monkeypatch):
     def fails(*args, **kwargs):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes")
