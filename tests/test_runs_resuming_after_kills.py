@@ -151,6 +151,7 @@ def test_kills_while_a_run_saves_change_nothing(tmp_path, long_epochs):
     chance = random.Random(2)
     folder = tmp_path / "killed"
     process = start(*options, "--output", folder)
+    wait_for_another_checkpoint(process, folder)  # before the first there is nothing to go on from
     for _ in range(6):
         assert wait_for_something_unfinished(process, folder)
         time.sleep(chance.choice([0, 0, 0.001, 0.003]))
