@@ -1,8 +1,8 @@
 """The search for the minimum of smooth convex objectives, all in torch.
 
-SciPy's searches take turns with torch for the processor: where vectors are longer than
-10,000 numbers OpenBLAS wakes threads of its own, which wait in loops beside torch's, and
-what takes two seconds on one core takes ten and more on two.
+SciPy's searches take turns with torch for the processor: for vectors longer than 10,000
+numbers OpenBLAS wakes threads of its own, which wait in loops beside torch's. On two cores
+SciPy's own part of a search then took as long as the products with the rows.
 """
 
 from __future__ import annotations
