@@ -127,6 +127,32 @@ def test_ten_kills_amid_an_epoch_change_nothing(tmp_path, long_epochs):
     )
 
 
+@pytest.mark.slow
+def test_ten_sigterms_amid_an_epoch_change_nothing(tmp_path, long_epochs):
+    """Each is kept by a checkpoint of its own: none is written by the minutes."""
+    options, whole = long_epochs
+    options = (*options, "--checkpoint-every", "60")
+    chance = random.Random(3)
+    folder = tmp_path / "stopped"
+    process, steps = start(*options, "--output", folder), []
+    for _ in range(10):
+        for line in process.stderr:
+            if line.startswith("Cache "):  # `fit` begins
+                break
+        time.sleep(chance.uniform(0, 0.5))
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 143, errors
+        assert "Go on with: kerastl run --resume" in errors
+        progress = checkpoints.load(folder / results.CHECKPOINT_FILE).progress
+        steps.append((len(progress.epochs), progress.steps))
+        process = start("--resume", folder)
+    finish(process)
+    same_end(folder, whole)
+    assert steps == sorted(steps)
+    assert len(set(steps)) >= 9
+
+
 def wait_for_another_checkpoint(process, folder):
     """Until this process has written one."""
     file = folder / results.CHECKPOINT_FILE
