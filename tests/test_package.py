@@ -43,6 +43,26 @@ def test_names_and_help_load_neither_torch_nor_keras(code):
     assert run_python(f"{code}\n{check}").endswith("[]")
 
 
+RUN = """
+import sys
+from kerastl.commands import main
+try:
+    main(["run", "--epochs", "1", "--image-size", "32", "--backbone", "keras:MobileNet?alpha=0.25",
+          "--weights", "none", "--output", sys.argv[1]])
+except SystemExit as ended:
+    assert not ended.code
+import kerastl
+kerastl.load_model(sys.argv[1] + "/model.keras")
+"""
+
+
+@pytest.mark.slow
+def test_a_run_on_torch_does_not_import_tensorflow(tmp_path):
+    """Which Keras would import, where it is installed, to write a file."""
+    code = RUN.replace("sys.argv[1]", repr(str(tmp_path / "run")))
+    assert run_python(f"{code}\nprint('tensorflow' in sys.modules)").endswith("False")
+
+
 BACKEND = "import os; print(os.environ.get('KERAS_BACKEND'))"
 
 

@@ -12,6 +12,7 @@ from kerastl.data.named_labels import by_the_models_names, weights_by_the_models
 from kerastl.internals.compiled_steps import CompiledPerShape
 from kerastl.internals.first_batches import SeesFirstBatches
 from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
+from kerastl.internals.tensorflow_stays_out import without_importing_tensorflow
 from kerastl.model import fit_arguments, head_solving, looking, out_of_memory
 from kerastl.model.head_solving import SolvedHead
 from kerastl.model.labels import check_batch_labels, weighed_labels
@@ -44,6 +45,13 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
     _allowed_labels: Any = None
     _prefix_cache: caching.PrefixCache
     _running_fit: caching.CachedFit | None
+
+    def save(
+        self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any
+    ) -> None:
+        """As in Keras; TensorFlow that is not in use is not imported."""
+        with without_importing_tensorflow():
+            super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
         """As in Keras, once the file is known to be whole and to have its own numbers."""

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from kerastl.errors import reason_of
+from kerastl.internals.tensorflow_stays_out import without_importing_tensorflow
 from kerastl.model import classifier  # noqa: F401, registers the classes
 from kerastl.model.archive import Archive, damaged, looked_through
 from kerastl.model.description import FORMAT, Given, given_to_load
@@ -39,7 +40,8 @@ def load_model(
     given = Given(backbone, blocks, may_import=not safe_mode, origin=f"the model file {file}")
     token = given_to_load.set(given)
     try:
-        return keras.saving.load_model(file, safe_mode=safe_mode)
+        with without_importing_tensorflow():
+            return keras.saving.load_model(file, safe_mode=safe_mode)
     except _FAULTS as error:
         if backbone is not None or not safe_mode:
             raise  # it may be a fault of the caller's own module
