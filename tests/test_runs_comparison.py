@@ -174,3 +174,30 @@ def test_three_backends_agree_on_a_job(tmp_path):
     again = invoke("--output", str(folder))
     assert again.exit_code == 1
     assert "--overwrite" in again.output
+
+
+@pytest.mark.parametrize(("is_fault", "code"), [(True, 3), (False, 1)])
+def test_a_fault_within_a_backend_is_a_fault_of_the_comparison(
+    tmp_path, monkeypatch, is_fault, code
+):
+    failed = BackendRun("jax", error="No.", is_fault=is_fault)
+    found = comparing.Comparison([REFERENCE, failed], {})
+    monkeypatch.setattr(comparing, "compare", lambda *given, **options: found)
+    ended = CliRunner().invoke(main, ["compare", "--output", str(tmp_path)])
+    assert (ended.exit_code, "jax did not finish" in ended.output) == (code, True)
+
+
+def test_a_worker_says_whether_the_program_is_at_fault(tmp_path, monkeypatch):
+    from kerastl.runs.comparison import worker
+    from kerastl.runs.comparison.measures import load_run
+
+    def measure(folder, backend):
+        return {}["missing"] if backend == "jax" else (_ for _ in ()).throw(OSError("No disk."))
+
+    monkeypatch.setattr(worker, "measure", measure)
+    told = {}
+    for backend in ("jax", "torch"):
+        monkeypatch.setattr(worker.sys, "argv", ["worker", str(tmp_path), backend])
+        assert worker.main() == 1
+        told[backend] = load_run(tmp_path / f"{backend}.json").is_fault
+    assert told == {"jax": True, "torch": False}

@@ -6,7 +6,7 @@ import dataclasses
 
 import click
 
-from kerastl.commands.failures import one_clear_line
+from kerastl.commands.failures import Fault, Mendable, one_clear_line
 from kerastl.commands.options import run_options
 from kerastl.runs.backends import BACKENDS
 from kerastl.runs.config import RunConfig
@@ -45,6 +45,9 @@ def compare(
     click.echo(writing.table(found.runs, found.differences))
     click.echo(f"Saved in {config.output}")
     if found.failed:
-        raise click.ClickException(f"{', '.join(found.failed)} did not finish, see above.")
+        at_fault = any(run.is_fault for run in found.runs)
+        raise (Fault if at_fault else Mendable)(
+            f"{', '.join(found.failed)} did not finish, see above."
+        )
     if strict and found.beyond:
         raise click.ClickException(f"{', '.join(found.beyond)} is beyond tolerance, see above.")

@@ -32,6 +32,7 @@ class BackendRun:
     Attributes:
         backend: The backend.
         error: Why it did not finish, one sentence, or None.
+        is_fault: Whether the program is at fault for that.
         losses: Loss of each step, before its update.
         first_step_seconds: From the call of `fit` to the end of its first
             step: compilation and all.
@@ -48,6 +49,7 @@ class BackendRun:
 
     backend: str
     error: str | None = None
+    is_fault: bool = False
     losses: Sequence[float] = ()
     first_step_seconds: float | None = None
     step_seconds: float | None = None

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from kerastl.blocks.block import HEAD
-from kerastl.errors import sentence
+from kerastl.errors import is_fault, sentence
 from kerastl.evaluation import scoring
 from kerastl.evaluation.scores import Evaluation
 from kerastl.internals.whole_files import write_whole
@@ -154,7 +154,7 @@ def main() -> int:
         run = measure(folder, backend)
     except Exception as error:
         traceback.print_exc()
-        run = BackendRun(backend, error=sentence(error))
+        run = BackendRun(backend, error=sentence(error), is_fault=is_fault(error))
     save_run(folder / f"{backend}.json", run)
     return 0 if run.error is None else 1
 
