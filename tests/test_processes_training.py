@@ -18,8 +18,10 @@ CASES = (
     "stopped_early",
     "lite0",
     "lite0_batch_norm",
+    "random_layers",
+    "torch_dropout",
 )
-OF_FOUR = ("head_and_unfreeze", "loaded_features", "lite0")
+OF_FOUR = ("head_and_unfreeze", "loaded_features", "lite0", "torch_dropout")
 # Where batches make the statistics, rounding grows from step to step: not so in float64.
 IN_FLOAT64 = ("trained_batch_norm", "keras_network")
 

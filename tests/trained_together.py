@@ -157,6 +157,32 @@ def lite0_batch_norm():
     return lite0("train")
 
 
+def random_layers():
+    """Dropout of torch and of Keras, and stochastic depth, which one process draws alike."""
+    model = classifier(
+        "bundled:efficientnet_lite0",
+        image_size=64,
+        batch_norm="frozen",
+        dropout=0.3,
+        hidden_units=(8,),
+    )
+    model.freeze(through="stage4")
+    compiled(model, keras.optimizers.SGD(0.005))
+    return model, model.fit(LARGER, LABELS, batch_size=12, epochs=2, verbose=0)
+
+
+def torch_dropout():
+    """Dropout of single numbers and of channels within a torch module."""
+    keras.utils.set_random_seed(SEED)
+    module = torch.nn.Sequential(
+        torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=4), torch.nn.Dropout2d(0.2)),
+        torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Dropout(0.3), torch.nn.Conv2d(8, 8, 3)),
+    )
+    model = classifier(module, weights=None, image_size=32)
+    compiled(model)
+    return model, model.fit(IMAGES, LABELS, batch_size=12, epochs=3, verbose=0)
+
+
 def keras_network():
     """A network of Keras's own, whose batch norms train."""
     model = classifier("keras:MobileNet?alpha=0.25", weights=None, image_size=64)

@@ -72,13 +72,13 @@ class TrainsTogether(keras.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; of several processes the first one alone writes."""
-        if processes.is_first():
+        if processes.writes():
             return super().save(*args, **kwargs)
         return None
 
     def save_weights(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; of several processes the first one alone writes."""
-        if processes.is_first():
+        if processes.writes():
             return super().save_weights(*args, **kwargs)
         return None
 
@@ -102,8 +102,8 @@ def _together(model: Any, step: Callable[[Any], Any], doing: Doing) -> Callable[
         (batch,) = batches
         batch, share = _shared(group, batch, doing, _trainable_bits(model))
         if share.total:
-            norms = _norms_of_all(model, share) if doing is Doing.TRAINING else _NOTHING
-            with added_up(model.metrics_variables, share), sharing(share), norms:
+            whole = _whole_batch(model, share) if doing is Doing.TRAINING else _NOTHING
+            with added_up(model.metrics_variables, share), sharing(share), whole:
                 step([batch])
         return model.get_metrics_result()
 
@@ -155,16 +155,17 @@ def _trainable_bits(model: Any) -> int:
     return int(hashlib.blake2b(bits.encode(), digest_size=7).hexdigest(), 16)
 
 
-def _norms_of_all(model: Any, share: Share) -> contextlib.AbstractContextManager[Any]:
-    """What gives batch norms that train the statistics of all processes, where there are any."""
-    modes: Mapping[str, str] = model.batch_norm
-    that_train = [name for name, mode in modes.items() if mode == TRAIN]
-    if not that_train:
-        return contextlib.nullcontext()
-    from kerastl.internals.torch_kernels import norms_of_other_kinds
-    from kerastl.processes.batch_norm import BatchNormOfAll
+def _whole_batch(model: Any, share: Share) -> contextlib.AbstractContextManager[Any]:
+    """What has batch norms and dropout go by the batch of all processes.
 
-    for name in that_train:
+    Raises:
+        ValueError: If batch norms that train cannot.
+    """
+    from kerastl.internals.torch_kernels import norms_of_other_kinds
+    from kerastl.processes.whole_batch import WholeBatch
+
+    modes: Mapping[str, str] = model.batch_norm
+    for name in (name for name, mode in modes.items() if mode == TRAIN):
         network = getattr(model.get_layer(name), "network", None)
         if network is not None and (others := norms_of_other_kinds(network)):
             raise ValueError(
@@ -172,7 +173,7 @@ def _norms_of_all(model: Any, share: Share) -> contextlib.AbstractContextManager
                 f"over the last axis. Received: {others[0]} in {name!r}. Say "
                 "batch_norm='frozen', freeze the block, or start one process."
             )
-    return BatchNormOfAll(share)
+    return WholeBatch(share)
 
 
 # === A call of `fit` or `evaluate` ===
@@ -214,8 +215,10 @@ def training(
             options["validation_data"] = part_of_loader(validation, group)
         if is_data_loader(x):
             x = part_of_loader(x, group)
-        with _own_random_numbers(model, group):
-            yield x, options, callbacks
+        _same_random_numbers(model, group)
+        yield x, options, callbacks
+        for loader in (x, validation):
+            _share_broken(loader, group)
 
 
 @contextlib.contextmanager
@@ -249,6 +252,29 @@ def evaluating(
         size = options["batch_size"]
         part = part_of_arrays(x, y, weights, batch_size=size, steps=options["steps"], group=group)
         yield part, None, options
+
+
+def _share_broken(loader: Any, group: Group) -> None:
+    """Let each process know which images have turned out to be broken on any."""
+    broken = getattr(loader.dataset, "broken", None) if is_data_loader(loader) else None
+    if broken is not None:
+        count = broken.long()
+        group.add([count])
+        broken.copy_(count > 0)
+
+
+def _same_random_numbers(model: Any, group: Group) -> None:
+    """Have all processes draw what process 0 draws: each takes its part of it."""
+    import torch
+
+    seeds = [variable for variable in model.variables if "seed_generator_state" in variable.name]
+    random = torch.get_rng_state()
+    group.hand_on([random, *(variable.value.data for variable in seeds)])
+    torch.set_rng_state(random)
+    if torch.cuda.is_available():
+        random = torch.cuda.get_rng_state()
+        group.hand_on([random])
+        torch.cuda.set_rng_state(random)
 
 
 class StopTogether(keras.callbacks.Callback):
@@ -352,28 +378,3 @@ def _own_callbacks(given: Any, group: Group) -> Any:
             "BackupAndRestore. Leave it out."
         )
     return listed if group.is_first else [c for c in listed if not isinstance(c, _WRITERS)]
-
-
-# === Random numbers ===
-
-
-@contextlib.contextmanager
-def _own_random_numbers(model: Any, group: Group) -> Iterator[None]:
-    """Other random numbers on each process, as for dropout; afterwards those of process 0."""
-    import torch
-
-    seeds = [variable for variable in model.variables if "seed_generator_state" in variable.name]
-    if group.rank:
-        torch.manual_seed((torch.initial_seed() + _STEP * group.rank) % 2**63)
-        for variable in seeds:
-            state = keras.ops.convert_to_numpy(variable.value).copy()
-            state[0] = (int(state[0]) + _STEP * group.rank) % 2**31
-            variable.assign(state)
-    yield
-    states = [variable.value.data for variable in seeds]
-    random = torch.get_rng_state()
-    group.hand_on([random, *states])
-    torch.set_rng_state(random)
-
-
-_STEP = 7919

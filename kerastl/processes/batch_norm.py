@@ -1,46 +1,21 @@
 """Batch norms that train, with mean and variance over the images of all processes.
 
-Torch's own `SyncBatchNorm` does it on GPUs alone, and module by module. Here every
-batch norm that goes through `torch.nn.functional.batch_norm` is seen, whatever module
-calls it, on any device, and an image that stands in for none counts nothing.
+Torch's own `SyncBatchNorm` does it on GPUs alone, and counts each image; here one that
+stands in for none counts nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from kerastl.processes.share import Share
 
 
-class BatchNormOfAll(TorchFunctionMode):
-    """Within it, batch norms that train normalize by the batch of all processes.
-
-    Args:
-        share: What this process has of the batch.
-    """
-
-    def __init__(self, share: Share) -> None:
-        super().__init__()
-        self._share = share
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        if func is functional.batch_norm:
-            given = _batch_norm_arguments(*args, **(kwargs or {}))
-            if given["training"]:
-                return batch_norm_of_all(self._share, given)
-        elif func is functional.instance_norm:
-            _refuse_moving_instance_norm(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-
-def _batch_norm_arguments(
+def batch_norm_arguments(
     input: Any,
     running_mean: Any,
     running_var: Any,
@@ -54,7 +29,7 @@ def _batch_norm_arguments(
     return locals()
 
 
-def _refuse_moving_instance_norm(
+def refuse_moving_instance_norm(
     input: Any,
     running_mean: Any = None,
     running_var: Any = None,

@@ -202,7 +202,7 @@ class Group:
 
 
 _group: Group | None = None
-_alone = 0
+_alone = _apart = 0
 
 
 def several() -> bool:
@@ -213,6 +213,22 @@ def several() -> bool:
 def is_first() -> bool:
     """Whether this process writes files and shows progress."""
     return launched().rank == 0
+
+
+def writes() -> bool:
+    """Whether this process saves models: the first one, and one that has a folder of its own."""
+    return is_first() or bool(_apart)
+
+
+@contextlib.contextmanager
+def writing_apart() -> Iterator[None]:
+    """Within the block this process saves models whatever its rank: in a folder of its own."""
+    global _apart
+    _apart += 1
+    try:
+        yield
+    finally:
+        _apart -= 1
 
 
 def current() -> Group | None:
