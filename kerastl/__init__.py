@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kerastl.data import load_data
     from kerastl.evaluation.calibration import calibrate
     from kerastl.exporting.export import export_model
+    from kerastl.model.batch_sizes import largest_batch_size
     from kerastl.model.classifier import ImageClassifier
     from kerastl.model.cross_validation import cross_validate
     from kerastl.model.files import load_model
@@ -36,6 +37,7 @@ __all__ = [
     "check_data",
     "cross_validate",
     "export_model",
+    "largest_batch_size",
     "layerwise_decay",
     "list_backbones",
     "load_data",
@@ -51,6 +53,7 @@ _HOMES = {
     "check_data": "kerastl.checking.check",
     "cross_validate": "kerastl.model.cross_validation",
     "export_model": "kerastl.exporting.export",
+    "largest_batch_size": "kerastl.model.batch_sizes",
     "layerwise_decay": "kerastl.optimizers.schedules",
     "list_backbones": "kerastl.backbones.registry",
     "load_data": "kerastl.data",

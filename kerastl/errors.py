@@ -34,6 +34,10 @@ class TrainingDivergedError(RuntimeError):
     """A loss that is not finite; says at which step and which learning rates."""
 
 
+class OutOfMemoryError(RuntimeError):
+    """Memory that does not suffice; says for what batches, and what would fit."""
+
+
 class FolderInUseError(RuntimeError):
     """A folder that another process uses; says which, and since when."""
 
@@ -105,8 +109,14 @@ _KERAS_WRAPPER = "Exception encountered when calling"
 _OF_THE_MACHINE = (OSError, MemoryError)
 _MENDABLE = (ValueError, TypeError, RuntimeError, ImportError, *_OF_THE_MACHINE)
 _OWN = __name__.partition(".")[0]
-# As torch 2.14 says it on processors and on devices, and XLA.
-_NO_MEMORY = re.compile(r"out of memory|can't allocate memory|RESOURCE_EXHAUSTED", re.IGNORECASE)
+# As torch 2.14 says it on processors and on devices, CUDA's libraries, oneDNN, XLA, and NumPy
+# where Keras has put its own words around it.
+_NO_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|RESOURCE_EXHAUSTED|ALLOC_FAILED|bad_alloc"
+    r"|could not create a (?:memory|primitive)|unable to allocate [\d.]+ .?i?B",
+    re.IGNORECASE,
+)
+_TENSORFLOWS_OWN = "ResourceExhaustedError"  # no RuntimeError
 
 own_modules: set[str] = set()
 """Names of the user's modules that a spec has named: what they raise is the user's to mend."""
@@ -132,14 +142,14 @@ def is_fault(error: BaseException) -> bool:
     ...     is_fault(error)
     False
     """
+    if lacks_memory(error):
+        return False
     if not isinstance(error, _MENDABLE):
         return True
     if isinstance(error, _OF_THE_MACHINE) or type(error).__module__.partition(".")[0] == _OWN:
         return False
     if isinstance(error, ImportError):
         return (error.name or "").partition(".")[0] == _OWN
-    if isinstance(error, RuntimeError) and lacks_memory(error):
-        return False
     return error.__traceback__ is not None and not any(
         _is_for_the_user(each) and _words(each) in str(error) for each in _chain(error)
     )
@@ -191,10 +201,12 @@ def worker_ended(process: str, signal: str) -> WorkerError:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that memory, of the machine or of a device, did not suffice."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
-    )
+    """Whether a library says that memory, of the machine or of a device, did not suffice."""
+    if isinstance(error, OutOfMemoryError):
+        return False  # told already
+    if isinstance(error, MemoryError) or type(error).__name__ == _TENSORFLOWS_OWN:
+        return True
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -9,7 +9,7 @@ from PIL import Image
 import kerastl
 from kerastl.evaluation import run_record as results
 from kerastl.runs import training
-from kerastl.runs.training import keeping
+from kerastl.runs.training import keeping_steps
 
 
 def write_pictures(folder, *, per_class, size):
@@ -29,7 +29,7 @@ def quiet(line: str) -> None:
 def at_epoch(monkeypatch, number, action) -> None:
     """Do something when an epoch begins."""
     monkeypatch.setattr(
-        keeping.StopOnSignal,
+        keeping_steps.StopOnSignal,
         "on_epoch_begin",
         lambda self, epoch, logs=None: action(self) if epoch == number else None,
     )
@@ -53,7 +53,7 @@ def killed_at(monkeypatch, steps):
             raise Killed
 
     left = [next(ends)]
-    monkeypatch.setattr(keeping.StopOnSignal, "on_train_batch_end", on_train_batch_end)
+    monkeypatch.setattr(keeping_steps.StopOnSignal, "on_train_batch_end", on_train_batch_end)
 
     def again():
         left[0] = next(ends, 10**9)

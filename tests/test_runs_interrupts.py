@@ -19,7 +19,7 @@ from test_model_divergence import X, Y, small_model
 from kerastl.evaluation import run_record as results
 from kerastl.runs import interrupts, training
 from kerastl.runs.interrupts import SIGNALS, noticing_signals
-from kerastl.runs.training import keeping
+from kerastl.runs.training import keeping_steps
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTHING = "No epoch was finished, and nothing was kept."
@@ -160,8 +160,8 @@ def test_a_run_finishes_its_step_and_goes_on_to_the_same_history(config, tmp_pat
         self._stopping.check()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keeping.StopOnSignal, "on_train_batch_begin", begun)
-        patch.setattr(keeping.StopOnSignal, "on_train_batch_end", ended)
+        patch.setattr(keeping_steps.StopOnSignal, "on_train_batch_begin", begun)
+        patch.setattr(keeping_steps.StopOnSignal, "on_train_batch_end", ended)
         measured = training.run(config, echo=quiet)
     assert (measured.completed, measured.stopped_by) == (False, name)
     assert len(finished_steps) == 5

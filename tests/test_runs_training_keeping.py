@@ -10,7 +10,8 @@ from test_model_divergence import X, Y, small_model
 
 from kerastl.evaluation import run_record as results
 from kerastl.runs.interrupts import Stopping
-from kerastl.runs.training.keeping import BestEpoch, KeepEpochs, StopOnSignal
+from kerastl.runs.training.keeping import BestEpoch, KeepEpochs
+from kerastl.runs.training.keeping_steps import StopOnSignal
 from kerastl.runs.training.progress import EpochLines, JsonLines, StepBar
 
 
@@ -40,7 +41,7 @@ def test_an_older_run_stays_until_the_first_epoch_is_finished(tmp_path):
 def test_a_lost_signal_is_raised_after_the_step():
     stopping = Stopping()
     callback = StopOnSignal(stopping)
-    callback.on_train_batch_begin(0)
+    callback.on_epoch_begin(0)
     callback.on_train_batch_end(0)
     stopping.signal = "SIGINT"
     with pytest.raises(KeyboardInterrupt):
@@ -50,7 +51,7 @@ def test_a_lost_signal_is_raised_after_the_step():
 def test_a_signal_waits_for_what_an_epoch_saves():
     stopping = Stopping()
     callback = StopOnSignal(stopping)
-    callback.on_epoch_end(0)
+    callback.on_train_batch_end(0)
     stopping.came(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         callback.on_epoch_begin(1)

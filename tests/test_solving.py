@@ -70,6 +70,24 @@ def test_the_same_penalty_gives_the_coefficients_of_scikit_learn(
     )
 
 
+@pytest.mark.parametrize("count", [150, 400])
+def test_a_penalty_so_weak_that_few_rows_matter_gives_the_coefficients_of_scikit_learn(
+    count: int,
+) -> None:
+    features, labels = cloud(count, 200)
+    rows = rows_of(features, labels)
+
+    found = solve(rows, "softmax", never(rows), penalty=0.03)
+
+    scaler = StandardScaler().fit(features.astype("float64"))
+    standard = scaler.transform(features.astype("float64"))
+    theirs = LogisticRegression(C=1 / 0.03, tol=1e-9, solver="newton-cg", max_iter=1000)
+    theirs.fit(standard, labels)
+    np.testing.assert_allclose(
+        found.kernel * scaler.scale_[:, None], theirs.coef_.T, atol=1e-4, rtol=0
+    )
+
+
 def test_the_slope_of_the_penalised_loss_is_nought_at_the_solution() -> None:
     features, labels = cloud(200, 15)
     rows = rows_of(features, labels)

@@ -63,6 +63,26 @@ class BlockRate(click.ParamType[tuple[str, float]]):
         return block, number
 
 
+class NumberOr(click.ParamType[Any]):
+    """A whole number, or a word that stands for one.
+
+    Args:
+        word: The word.
+    """
+
+    def __init__(self, word: str) -> None:
+        self.name = f"INTEGER|{word}"
+        self._word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == self._word or isinstance(value, int):
+            return value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a whole number nor {self._word}.", param, ctx)
+
+
 def ending_in(*endings: str) -> Callable[..., Path | None]:
     """A check of an option that names a file to write, before any work is done."""
 
@@ -151,6 +171,8 @@ def _option(field: dataclasses.Field[Any]) -> Callable[..., Any]:
         click_type: Any = BlockRate()
     elif repeated:
         click_type = int
+    elif field.metadata["word"]:
+        click_type = NumberOr(field.metadata["word"])
     else:
         click_type = click.Choice(choices) if choices else kind
     if repeated:

@@ -52,10 +52,13 @@ def plan(
     settled = prepared.config
     epochs = sum(phase.epochs for phase in prepared.phases)
     steps = f"{prepared.total_steps:,} in {epochs} epochs of batches of {settled.batch_size}"
+    if settled.accumulate > 1:
+        steps += f", {settled.accumulate} of which make one update"
     lines = {
         "backbone": f"{settled.backbone}, weights {settled.weights}, "
         f"{settled.image_size} x {settled.image_size} pixels ({settled.resize})",
         "head": f"{HEAD_IS[prepared.solver.name]} {prepared.solver.why}",
+        **({"memory": prepared.fits.line} if prepared.fits else {}),
         "steps": steps if epochs else "none: the head is solved on the frozen features",
         "output": settled.output,
     }

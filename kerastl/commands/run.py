@@ -60,7 +60,7 @@ def run(
     history.csv and metrics.json; with folds, what each fold gave too.
 
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 let the step under way finish and keep
-    the last finished epoch; --resume goes on from there.
+    it in a checkpoint; --resume goes on from there.
     """
     if processes is not None and not several() and (count := number_of(processes)) > 1:
         code = run_together(count, ["-m", "kerastl", *sys.argv[1:]])

@@ -284,8 +284,13 @@ def _naming_broken_images(batches: Iterator[Any], dataset: Any) -> Iterator[Any]
             f"decoded.{example} Mend the files."
         )
     if left_out:
-        # That fewer batches came is what the user has asked for, and `skipped` lists the images.
-        warnings.filterwarnings("ignore", _KERAS_MISSES_BATCHES, UserWarning)
+        # It is what the user has asked for, and `skipped` lists the images.
+        expect_fewer_batches()
+
+
+def expect_fewer_batches() -> None:
+    """From now on Keras does not warn of a pass with fewer batches than its loader's length."""
+    warnings.filterwarnings("ignore", _KERAS_MISSES_BATCHES, UserWarning)
 
 
 def collate_sound(samples: Sequence[Any]) -> Any:

@@ -108,15 +108,16 @@ class ImageData:
         """Every image with its part, label and digest, as a run writes them down."""
         return [row for part, dataset in self._datasets.items() for row in dataset.rows(part)]
 
-    def set_epoch(self, epoch: int) -> None:
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Draw the order of this epoch next.
 
         Args:
             epoch: Its number, from 0.
+            start: How many images of it are left out, as they were drawn before.
         """
         sampler = self.train.sampler
         if isinstance(sampler, SeededOrder):
-            sampler.set_epoch(epoch)
+            sampler.set_epoch(epoch, start)
 
     def names(self, part: Part) -> tuple[str, ...]:
         """What each image of a part is called: a file by its path.

@@ -26,6 +26,7 @@ class SeededOrder(Sampler[int]):
         self._seed = seed
         self._shown = epoch
         self._epoch = 0
+        self._start = 0
 
     @property
     def epoch(self) -> int:
@@ -35,20 +36,33 @@ class SeededOrder(Sampler[int]):
     def __len__(self) -> int:
         return self._num_images
 
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the order of this epoch next."""
-        self._epoch = epoch
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Draw the order of this epoch next.
+
+        Args:
+            epoch: Its number, from 0.
+            start: How many images of it are left out, as they were drawn before.
+        """
+        self._epoch, self._start = epoch, start
+
+    def order(self, epoch: int) -> Sequence[int]:
+        """The order of an epoch, whole.
+
+        Args:
+            epoch: Its number, from 0.
+        """
+        # Epoch 0 would draw what the split has drawn: seeds are padded with zeros.
+        return self._order(np.random.PCG64([self._seed, epoch + 1]))
 
     def __iter__(self) -> Iterator[int]:
         epoch = self._epoch
         if self._shown is not None:
             self._shown[0] = epoch
-        # Epoch 0 would draw what the split has drawn: seeds are padded with zeros.
-        *others, last = self._order(np.random.PCG64([self._seed, epoch + 1]))
-        yield from others
+        left = self.order(epoch)[self._start :]
+        yield from left[:-1]
         # Before the last is given: nobody may ask for more where the last batch is full.
-        self._epoch = epoch + 1
-        yield last
+        self._epoch, self._start = epoch + 1, 0
+        yield from left[-1:]
 
     def _order(self, numbers: np.random.PCG64) -> Sequence[int]:
         return _shuffled(np.arange(self._num_images), numbers).tolist()
@@ -79,6 +93,25 @@ class BalancedOrder(SeededOrder):
             turns = [_shuffled(members, numbers) for _ in range(rounds)]
             drawn.append(np.concatenate([*turns, members[:0]])[:count])
         return _shuffled(np.concatenate(drawn), numbers).tolist()
+
+
+def images_of_batches(
+    order: Sequence[int], count: int, *, batch_size: int, broken: np.ndarray
+) -> int:
+    """How many images of an order its first batches were cut from.
+
+    Args:
+        order: Numbers of the images.
+        count: How many batches were given; one of broken images alone is not.
+        batch_size: Images per batch.
+        broken: Whether each image is broken, `(images,)`.
+    """
+    end = 0
+    while count and end < len(order):
+        batch = order[end : end + batch_size]
+        end += len(batch)
+        count -= not broken[batch].all()
+    return end
 
 
 def _shuffled(values: np.ndarray, numbers: np.random.PCG64) -> np.ndarray:

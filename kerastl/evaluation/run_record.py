@@ -58,6 +58,7 @@ class RunResults:
         images: Number of images of each part.
         skipped_images: Broken files that were left out.
         epochs: Finished epochs.
+        steps: Of the epoch after them, which the checkpoint of a stopped run has.
         completed: False where the run was stopped or diverged.
         stopped_by: Name of the signal that stopped it, "SIGINT" for Ctrl-C; else "".
         strategy: The strategy and why it was chosen, one sentence.
@@ -79,6 +80,7 @@ class RunResults:
     images: Mapping[str, int] = field(default_factory=dict)
     skipped_images: int = 0
     epochs: int = 0
+    steps: int = 0
     completed: bool = True
     stopped_by: str = ""
     strategy: str = ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -15,6 +16,22 @@ def check_compiled(model: keras.Model, method: str) -> None:
         ValueError: If so.
     """
     model._assert_compile_called(method)
+
+
+@contextlib.contextmanager
+def unbuilt_afterwards(model: keras.Model) -> Iterator[None]:
+    """Leave it to the next `fit` to build loss and metrics, where that is yet to be done.
+
+    Keras 3.15 draws a batch for that, and with it random numbers: which it does is told by
+    `built` of `_compile_metrics` and `_compile_loss`.
+    """
+    parts = [getattr(model, name, None) for name in ("_compile_metrics", "_compile_loss")]
+    unbuilt = [part for part in parts if part is not None and not part.built]
+    try:
+        yield
+    finally:
+        for part in unbuilt:
+            part.built = False
 
 
 class TakesLayerOutputs(keras.Model):

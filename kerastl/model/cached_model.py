@@ -12,7 +12,7 @@ from kerastl.data.named_labels import by_the_models_names, weights_by_the_models
 from kerastl.internals.compiled_steps import CompiledPerShape
 from kerastl.internals.first_batches import SeesFirstBatches
 from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
-from kerastl.model import fit_arguments, head_solving, looking, together
+from kerastl.model import fit_arguments, head_solving, looking, out_of_memory, together
 from kerastl.model.head_solving import SolvedHead
 from kerastl.model.labels import check_batch_labels, weighed_labels
 from kerastl.model.together import TrainsTogether
@@ -102,6 +102,7 @@ class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledP
         Raises:
             ValueError: If a block that trains has no rate, or labels are out
                 of range.
+            OutOfMemoryError: If the memory does not suffice; says what would fit.
             TrainingDivergedError: If the loss is not finite.
         """
         given = {
@@ -119,9 +120,15 @@ class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledP
             "validation_batch_size": validation_batch_size,
             "validation_freq": validation_freq,
         }
+        with out_of_memory.told(self, x=x, batch_size=batch_size, trains=True):
+            return self._fit(x, y, given, callbacks, (cache, cache_views, cache_limits))
+
+    def _fit(
+        self, x: Any, y: Any, given: Mapping[str, Any], callbacks: Any, cache: tuple[Any, ...]
+    ) -> Any:
         check_compiled(self, "fit")
         rates.check_rates(self)
-        wishes = CacheWishes.checked(cache, cache_views, cache_limits)
+        wishes = CacheWishes.checked(*cache)
         x, y, options = fit_arguments.checked_arguments(self, x, y, given)
         x, options["validation_data"] = looking.at_training(self, x, options["validation_data"])
         group = start()
@@ -161,6 +168,7 @@ class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledP
         the data may lack some, or have them in another order.
 
         Raises:
+            OutOfMemoryError: If the memory does not suffice; says what would fit.
             ValueError: If they have others, or the images cannot be pixels 0-255.
         """
         if not kwargs:  # else `fit` asks, and has looked
@@ -172,12 +180,15 @@ class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledP
             "sample_weight": sample_weight,
             "steps": steps,
         }
-        if not kwargs and (group := start()) is not None:
-            with together.evaluating(self, group, x, y, given) as (x, y, given):
-                return super().evaluate(x, y, callbacks=callbacks, return_dict=return_dict, **given)
-        return super().evaluate(
-            x, y, callbacks=callbacks, return_dict=return_dict, **given, **kwargs
-        )
+        # Within `fit` the data are cut already.
+        group = None if kwargs else start()
+        with (
+            out_of_memory.told(self, x=x, batch_size=batch_size, trains=False),
+            together.evaluating(self, group, x, y, given) as (x, y, given),
+        ):
+            return super().evaluate(
+                x, y, callbacks=callbacks, return_dict=return_dict, **given, **kwargs
+            )
 
     def predict(
         self,
@@ -190,12 +201,20 @@ class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledP
         """As `keras.Model.predict`, after a look at the first images.
 
         Raises:
+            OutOfMemoryError: If the memory does not suffice; says what would fit.
             ValueError: If they cannot be pixels 0-255.
         """
         x = looking.at(self, "predict", x)
-        return super().predict(
-            x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
-        )
+        with out_of_memory.told(self, x=x, batch_size=batch_size, trains=False):
+            return super().predict(
+                x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
+            )
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As `keras.Model.predict_on_batch`."""
+        size = int(x.shape[0]) if hasattr(x, "shape") else None
+        with out_of_memory.told(self, batch_size=size, trains=False):
+            return super().predict_on_batch(x)
 
     def check_pixels(self, images: Any, argument: str = "x") -> None:
         """Refuse images that the model cannot take, and warn of those that are unlikely right.
@@ -269,7 +288,8 @@ class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledP
         class_weight = weights_by_the_models_names(class_weight, self)
         x = by_the_models_names(x, self, "x")
         looking.at_arrays(self, x)
-        found = feature_rows(self, x, self._prefix_cache, views=views, batch_size=batch_size)
+        with out_of_memory.told(self, x=x, batch_size=batch_size, trains=False):
+            found = feature_rows(self, x, self._prefix_cache, views=views, batch_size=batch_size)
         rows = head_solving.labelled(
             found, y, sample_weight=sample_weight, class_weight=class_weight
         )

@@ -223,13 +223,13 @@ def training(
 
 @contextlib.contextmanager
 def evaluating(
-    model: Any, group: Group, x: Any, y: Any, options: Mapping[str, Any]
+    model: Any, group: Group | None, x: Any, y: Any, options: Mapping[str, Any]
 ) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
-    """What is done around an `evaluate` of several processes.
+    """What is done around an `evaluate`, of one process nothing.
 
     Args:
         model: The classifier.
-        group: The processes.
+        group: The processes, or None.
         x: First argument of `evaluate`.
         y: Second argument of `evaluate`.
         options: The others.
@@ -241,6 +241,9 @@ def evaluating(
         ProcessesError: If the processes do not have the same data and options.
         ValueError: If the data cannot be cut.
     """
+    if group is None:
+        yield x, y, dict(options)
+        return
     with group.telling_failure():
         alike.check_data(x, group, options["batch_size"])
         alike.check_same(model, group, "evaluate", x, y, options)

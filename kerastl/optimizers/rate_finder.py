@@ -121,7 +121,7 @@ def find_learning_rate(
     factors = _factors(model, blocks)
     rates = lowest * (highest / lowest) ** (np.arange(steps) / (steps - 1))
     # Of several processes each does it all: none has a part of the batches.
-    with alone(), _put_back_afterwards(model):
+    with alone(), put_back_afterwards(model):
         _use_optimizer(model, factors, lowest, highest, steps)
         losses = _losses(model, _batches(x, y), steps)
     return RateRange(factors, rates[: len(losses)], np.array(losses))
@@ -142,10 +142,11 @@ def _factors(model: Any, blocks: Sequence[str] | Mapping[str, float] | None) -> 
 
 
 @contextmanager
-def _put_back_afterwards(model: Any) -> Iterator[None]:
+def put_back_afterwards(model: Any) -> Iterator[None]:
+    """Give a model its weights, statistics, seeds and optimizer back after the block."""
     import torch
 
-    optimizer = model.optimizer
+    optimizer = getattr(model, "optimizer", None)
     before = [keras.ops.convert_to_numpy(variable.value).copy() for variable in model.variables]
     try:
         with torch.random.fork_rng():

@@ -1,4 +1,4 @@
-"""Available memory, in containers too."""
+"""Available memory, in containers and under a process's own limits too."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ from pathlib import Path
 
 import psutil
 
+from kerastl.internals import heap
+
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def available_memory(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that this process may take: what the machine has left, and its container.
+    """Bytes that this process may take: what the machine, its container and its limits leave.
 
     Args:
         cgroups: Where Linux shows the limits of a container.
     """
     left = [_left(cgroups, *names) for names in (_VERSION_2, _VERSION_1)]
-    return min([int(psutil.virtual_memory().available), *(each for each in left if each)])
+    found = [int(psutil.virtual_memory().available), *(each for each in left if each)]
+    return min([*found, *_left_by_limits()])
 
 
 def is_in_memory(folder: str) -> bool:
@@ -34,6 +37,22 @@ _VERSION_1 = (
     "memory/memory.stat",
     "total_inactive_file",
 )
+
+
+def _left_by_limits() -> list[int]:
+    """What the limits of the process leave (`ulimit -v`, `ulimit -d`), where it has any."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return []
+    info = psutil.Process().memory_info()
+    used = {"RLIMIT_AS": info.vms, "RLIMIT_DATA": getattr(info, "data", None)}
+    limits = {name: resource.getrlimit(getattr(resource, name))[0] for name in used}
+    return [
+        max(limits[name] - taken + heap.free_bytes(), 1)
+        for name, taken in used.items()
+        if taken is not None and limits[name] != resource.RLIM_INFINITY
+    ]
 
 
 def _left(cgroups: Path, limit: str, used: str, stat: str, reclaimable: str) -> int | None:

@@ -3,7 +3,8 @@
 A checkpoint is one safetensors file: tensors, and a JSON header. It holds the
 weights and moving statistics, the seeds of dropout, the optimizer's state by
 block, the best weights so far and those at the start, what early stopping remembers, the random
-state of Python, NumPy and torch, and how far the run had come.
+state of Python, NumPy and torch, how far the run had come and, amid an epoch, what its
+metrics have summed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from kerastl.internals.versions import versions
 from kerastl.internals.whole_files import write_whole
 from kerastl.runs.checkpoint_digest import digest_of
 
-FORMAT = 3
+FORMAT = 4
 _WITHOUT_DIGEST = 2
 _HEADER, _DIGEST = "kerastl", "digest"
 
@@ -40,6 +41,8 @@ class Progress:
         best: What early stopping remembers, without the weights; None where there is none.
         start: Scores of the solved head that the run started from; None where
             there is none.
+        steps: Of the epoch under way; 0 between two epochs.
+        images: Of its order that these steps were cut from.
     """
 
     phase: int = 0
@@ -47,6 +50,13 @@ class Progress:
     epochs: Sequence[Mapping[str, float]] = ()
     best: Mapping[str, Any] | None = None
     start: Mapping[str, float] | None = None
+    steps: int = 0
+    images: int = 0
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is something to go on from."""
+        return bool(self.epochs or self.start or self.steps)
 
 
 @dataclass(frozen=True)
@@ -89,17 +99,19 @@ def save(
     data: str,
     best_weights: Sequence[np.ndarray] | None = None,
     start_weights: Sequence[np.ndarray] | None = None,
+    metrics: Sequence[np.ndarray] = (),
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         path: Where to; what was there stays until the new one is complete.
-        model: The classifier, between two epochs.
+        model: The classifier, between two steps.
         progress: How far the run has come.
         config: Text of the run's config file.
         data: Fingerprint of the training images.
         best_weights: Weights of the best epoch so far, if they are kept.
         start_weights: Those with the solved head, if they may come back.
+        metrics: What the metrics of the epoch under way have summed, as `summed` gives it.
 
     Raises:
         OSError: If the disk is full.
@@ -108,6 +120,7 @@ def save(
     arrays |= _optimizer_arrays(model.optimizer)
     arrays |= _with_numbers("best", best_weights or ())
     arrays |= _with_numbers("start", start_weights or ())
+    arrays |= _with_numbers("metrics", metrics)
     random_arrays, random_header = _random_state()
     header = {
         "format": FORMAT,
@@ -176,8 +189,14 @@ def restore(model: Any, checkpoint: Checkpoint) -> None:
     Raises:
         ValueError: If the checkpoint is of another model.
     """
-    saved = _numbered(checkpoint.arrays, "variables")
-    variables = model.variables
+    _assign(model.variables, "variables", checkpoint)
+    _restore_optimizer(model, checkpoint.arrays)
+
+
+def _assign(
+    variables: Sequence[Any], name: str, checkpoint: Checkpoint, *, add: bool = False
+) -> None:
+    saved = _numbered(checkpoint.arrays, name)
     shapes = [tuple(array.shape) for array in saved]
     if shapes != [tuple(variable.shape) for variable in variables]:
         raise ValueError(
@@ -186,8 +205,21 @@ def restore(model: Any, checkpoint: Checkpoint) -> None:
             f"it: {', '.join(f'{name} {number}' for name, number in checkpoint.versions.items())}."
         )
     for variable, array in zip(variables, saved, strict=True):
-        variable.assign(array)
-    _restore_optimizer(model, checkpoint.arrays)
+        (variable.assign_add if add else variable.assign)(array)
+
+
+def summed(model: Any) -> list[np.ndarray]:
+    """What the metrics of a model have summed so far."""
+    return [_array(variable).copy() for variable in model.metrics_variables]
+
+
+def add_summed(model: Any, checkpoint: Checkpoint) -> None:
+    """Add what the metrics had summed when the checkpoint was written, amid an epoch.
+
+    Raises:
+        ValueError: If the checkpoint is of a model with other metrics.
+    """
+    _assign(model.metrics_variables, "metrics", checkpoint, add=True)
 
 
 def restore_random_state(model: Any, checkpoint: Checkpoint) -> None:

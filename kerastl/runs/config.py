@@ -19,6 +19,9 @@ from kerastl.prefix import modes
 from kerastl.runs import strategies
 from kerastl.runs.backends import BACKENDS
 
+AUTO = strategies.AUTO
+"""The word for what is settled by itself, in the place of a number too."""
+
 PROGRESS_MODES = ("auto", "bar", "lines", "json", "quiet")
 """How a run shows that it is going on."""
 
@@ -31,10 +34,11 @@ def _described(
     below: float | None = None,
     positive: bool = False,
     only_in_file: bool = False,
+    word: str | None = None,
 ) -> dict[str, Any]:
     """What a field of `RunConfig` means and may be; the command line shows it."""
     limits = {"choices": choices, "minimum": minimum, "below": below, "positive": positive}
-    return {"help": help, "only_in_file": only_in_file, **limits}
+    return {"help": help, "only_in_file": only_in_file, "word": word, **limits}
 
 
 # As many seeds as NumPy's generator takes.
@@ -112,10 +116,12 @@ class RunConfig:
         "Keep the solved head where fine-tuning from it does no better on the validation images; "
         "the strategy auto does.",
     )
-    batch_size: int | None = _option(
+    batch_size: int | str | None = _option(
         None,
-        "Images per step (default: 32, or 16 where few train from a solved head).",
+        "Images per step (default: 32, or 16 where few train from a solved head); auto: as many "
+        "of these as fit into memory, and gradients accumulated over the rest.",
         minimum=1,
+        word=AUTO,
     )
     image_size: int | None = _option(
         None, "Height and width, pixels (default: the data's, else the weights' own).", minimum=1
@@ -199,6 +205,12 @@ class RunConfig:
     calibrate: bool = _option(
         False, "Fit a temperature on the validation images, so that probabilities can be believed."
     )
+    checkpoint_every: float = _option(
+        10.0,
+        "Minutes after which a checkpoint is written within an epoch too; each epoch ends with "
+        "one.",
+        minimum=0,
+    )
     tensorboard: bool = _option(False, "Write scores and rates for TensorBoard into the folder.")
     output: str = _option("kerastl-run", "Folder for the model and the results.")
 
@@ -280,7 +292,7 @@ def _check_phase(overrides: Mapping[str, Any]) -> None:
 
 def _check(name: str, value: Any, limits: Mapping[str, Any]) -> None:
     choices = limits["choices"]
-    if value is None:
+    if value is None or (isinstance(value, str) and value == limits["word"]):
         return
     if choices is not None and value not in choices:
         raise unknown_name(name, value, choices, how_to_list=f"Choices: {', '.join(choices)}.")

@@ -35,7 +35,11 @@ _SETTLED_BY: dict[str, tuple[str, ...]] = {
     "solver": ("learning_rate", "block_rate", "epochs", "keep_best", "batch_norm"),
     "freeze_through": ("strategy", "block_rate"),
     "optimizer": ("learning_rate",),
+    "batch_size": ("accumulate",),
 }
+
+
+_WORDS = {option.name: option.metadata["word"] for option in fields(RunConfig)}
 
 
 def merged(file_values: Mapping[str, Any], given: Mapping[str, Any]) -> RunConfig:
@@ -211,6 +215,8 @@ def _phases(phases: Any, hints: Mapping[str, Any], path: Path) -> tuple[dict[str
 
 def _typed(name: str, value: Any, hint: Any, path: Path) -> Any:
     """The value in the field's own type; TOML has no tuples and tells 1 from 1.0."""
+    if isinstance(value, str) and value == _WORDS[name]:
+        return value
     kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     kind = kinds[0]
     number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -228,4 +234,5 @@ def _typed(name: str, value: Any, hint: Any, path: Path) -> Any:
     wanted = words.get(kind) or (
         "a list of whole numbers" if name == "hidden_units" else "a table of numbers"
     )
+    wanted += f" or {_WORDS[name]}" if _WORDS[name] else ""
     raise ValueError(f"`{name}` must be {wanted}. Received: {name} = {value!r} in {path}.")

@@ -44,8 +44,14 @@ def changed_options(config: RunConfig) -> dict[str, Any]:
 def _row(option: dataclasses.Field[Any]) -> str:
     default = getattr(RunConfig(), option.name)
     shown = "" if default in (None, (), {}) else f"`{default}`"
-    choices = " ".join(f"`{choice}`" for choice in option.metadata["choices"] or ())
+    choices = " ".join(f"`{choice}`" for choice in option.metadata["choices"] or _words(option))
     return f"| `{option.name}` | {shown} | {choices} | {option.metadata['help']} |"
+
+
+def _words(option: dataclasses.Field[Any]) -> tuple[str, ...]:
+    """The word that an option takes in the place of a number."""
+    word = option.metadata["word"]
+    return (word,) if word else ()
 
 
 if __name__ == "__main__":

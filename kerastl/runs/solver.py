@@ -127,14 +127,14 @@ def is_left_to_evidence(config: RunConfig, *, has_validation: bool) -> bool:
 
 
 def batch_size_of(config: RunConfig, solver: Solver, *, images: int) -> int:
-    """Images per step.
+    """Images per step; of the batch size auto the most.
 
     Args:
         config: The options.
         solver: What is done with the head.
         images: Number of training images.
     """
-    if config.batch_size is not None:
+    if isinstance(config.batch_size, int):
         return config.batch_size
     return SMALL_BATCH_SIZE if solver.name == SOLVE and images < FEW_IMAGES else BATCH_SIZE
 

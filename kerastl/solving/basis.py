@@ -89,11 +89,13 @@ def basis_of(rows: Rows) -> Basis:
 def _few_rows(rows: Rows, plain: Basis) -> Basis:
     """Fewer rows than features: the rows span all that matters."""
     standard = _all_standardized(rows, plain)
-    weighted = standard * np.sqrt(rows.weights)[:, None]
+    root = np.sqrt(rows.weights)[:, None]
+    weighted = standard * root
     spread, turned = _widest(*np.linalg.eigh(weighted @ weighted.T))
     axes = weighted.T @ (turned / np.sqrt(spread))
     # Rows without weight may lie outside of what the others span: only they lose by it.
-    return Basis(plain.mean, plain.scale, axes, spread, standard @ axes)
+    coordinates = turned * np.sqrt(spread) / root if root.all() else standard @ axes
+    return Basis(plain.mean, plain.scale, axes, spread, coordinates)
 
 
 def _moments(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -30,11 +30,10 @@ DEFAULT_PENALTY = 100.0
 _WEAKEST, _START, _STRONGEST = -6, 5, 12
 # A loss of held-out rows that is worse by less than this is no worse.
 _NEARLY = 1.01
-# The choice between penalties needs no more; what is used of it does.
-_PATH_TOLERANCE = 1e-3
-_HELD_OUT_TOLERANCE = 1e-4
-_NEAR_TOLERANCE = 1e-5
-_LAST_TOLERANCE = 1e-5
+# Norms of slopes. The choice between penalties needs no more; what is used of it does.
+_PATH_TOLERANCE = 3e-3
+_HELD_OUT_TOLERANCE = 3e-4
+_LAST_TOLERANCE = 1e-6
 
 
 Chosen = tuple[np.ndarray, np.ndarray, Coefficients]
@@ -170,14 +169,13 @@ def _minimized_exactly(
     start: Coefficients | None,
     device: str,
 ) -> Coefficients:
-    """The coefficients to rounding: most of the way in float32, which is faster."""
+    """The coefficients to rounding: slopes in float64, their change in float32, which is faster."""
     near, exact = (
         LogisticObjective(
             rows, basis, rows.weights[None], loss=loss, precise=precise, device=device
         )
         for precise in (False, True)
     )
-    start = near.minimized(penalty, start, tolerance=_NEAR_TOLERANCE)
     return exact.minimized(penalty, start, tolerance=_LAST_TOLERANCE, bent_by=near)
 
 
@@ -221,8 +219,7 @@ class _Trials:
             exactly: Whether these are more exact than the choice needs.
         """
         for number in self._numbers():
-            known = sorted(self._tried, key=lambda other: abs(other - number))
-            start = self._tried[known[0]].found if known else None
+            start = self._start(number)
             penalty = np.array([_penalty(number)])
             found = self._fit(penalty, start, _PATH_TOLERANCE)
             losses = mean_losses(self._loss, self._outputs(found), self._rows, self._which >= 0)
@@ -239,6 +236,17 @@ class _Trials:
             )
         tolerance = _HELD_OUT_TOLERANCE if exactly else _PATH_TOLERANCE
         return self._chosen(chosen, start, tolerance)
+
+    def _start(self, number: int) -> Coefficients | None:
+        """Where the two nearest fits lead: a line, by the logarithm of the penalty."""
+        known = sorted(self._tried, key=lambda other: abs(other - number))
+        if not known:
+            return None
+        near = self._tried[known[0]].found
+        if len(known) < 2:
+            return near
+        far = self._tried[known[1]].found
+        return Coefficients(2 * near.kernel - far.kernel, 2 * near.bias - far.bias)
 
     def _chosen(self, penalty: np.ndarray, start: Coefficients | None, tolerance: float) -> Chosen:
         found = self._fit(penalty, start, tolerance)

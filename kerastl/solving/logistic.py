@@ -6,38 +6,37 @@ features, the objective is
     (sum of w * cross-entropy + p / 2 * sum of coefficients ** 2) / sum of w
 
 which has the minimum of scikit-learn's `LogisticRegression(C=1 / p)`. The bias
-is not penalised. The search is L-BFGS (Liu and Nocedal, 1989); the products with
-the rows run in torch, on a GPU where there is one. Along each axis of the rows
-the step is scaled by what the curvature is at most (Boehning, 1992), or where
-the search starts. Exact solutions end with Newton steps by conjugate gradients
-in a trust region (Steihaug, 1983), which is SciPy's.
+is not penalised. The search is Newton's, each step found by conjugate gradients
+(Dembo and Steihaug, 1983); the products with the rows run in torch, on a GPU where
+there is one. Along each axis of the rows the step is scaled by what the curvature
+is at most (Boehning, 1992), or where the search starts. For exact solutions, which
+go far along the weakest directions, the rows that curve the loss most are taken out
+of that scaling, and count as they are.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from kerastl.solving.basis import CHUNK, Basis
 from kerastl.solving.rows import Rows
-
-Objective = Callable[[Any], tuple[Any, Any]]
-Product = Callable[[Any], Any]
+from kerastl.solving.searches import Product, newton
 
 SOFTMAX = "softmax"
 SIGMOID = "sigmoid"
 
 _MOST_LOGITS = 2**23
 _MOST_PRECISE = 2**26
-_HISTORY = 10
-_MOST_STEPS = 2000
-_MOST_NEWTON_STEPS = 100
-_LEAST_GAIN = 1e-7
+_MOST_UNSURE_ROWS = 128
+# Numbers in the matrices of unsure rows, one matrix per output: 8 MB.
+_MOST_BETWEEN_UNSURE = 2**20
+# Of the largest curvature: less is rounding.
+_LEAST_CURVATURE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -106,9 +105,10 @@ class LogisticObjective:
         Args:
             penalty: Of each output, or one for all, `(outputs,)` or `(1,)`.
             start: Where to begin; None: at 0.
-            tolerance: Largest absolute slope, in scaled steps, that may be left.
-            bent_by: The same objective in float32, whose curvature Newton steps follow:
-                a step needs few digits of it, a slope all. None: L-BFGS.
+            tolerance: Largest norm of the slope of a weighting (and, for `SIGMOID`, an
+                output), in scaled steps, that may be left.
+            bent_by: The same objective in float32, for an exact solution in float64: its
+                curvature is what steps follow, as they need few digits of it.
         """
         import torch
 
@@ -131,26 +131,32 @@ class LogisticObjective:
                 value = value + (pulled * kernel).sum(dtype=torch.float64) / 2
                 return value, torch.cat([(by_kernel + pulled) * step, by_bias[..., None]], -1)
 
-        def bent_at(at: Any, bending: LogisticObjective) -> Product:
-            kind = bending._type
+        near = self if bent_by is None else bent_by
+
+        def bent_at(at: Any) -> Product:
+            kind = near._type
             by_coordinate, held = step.to(kind), pull.to(kind)
-            along_it = bending._bent_at(at[..., :-1].to(kind) * by_coordinate, at[..., -1].to(kind))
+            along_it = near._bent_at(at[..., :-1].to(kind) * by_coordinate, at[..., -1].to(kind))
 
             def product(along: Any) -> Any:
                 with torch.no_grad():
                     kernel = along[..., :-1].to(kind) * by_coordinate
                     by_kernel, by_bias = along_it(kernel, along[..., -1].to(kind))
                     scaled = (by_kernel + held * kernel) * by_coordinate
-                    return torch.cat([scaled, by_bias[..., None]], -1)
+                    return torch.cat([scaled, by_bias[..., None]], -1).to(self._type)
 
             return product
 
-        if bent_by is None:
-            found = _quickly(objective, point, tolerance)
-        else:
-            found = _to_rounding(objective, partial(bent_at, bending=bent_by), point, tolerance)
+        near_inverse = None if bent_by is None else self._preconditioner(point, step, pull)
+        together = (1, 2) if self._loss == SOFTMAX else (2,)
+        found = newton(
+            objective, bent_at, near_inverse, point, together=together, tolerance=tolerance
+        )
         slope = float(objective(found)[1].abs().max())
-        return Coefficients(_numpy(found[..., :-1] * step), _numpy(found[..., -1]), slope)
+        kernel, bias = _numpy(found[..., :-1] * step), _numpy(found[..., -1])
+        if self._loss == SOFTMAX:
+            bias -= bias.mean(1, keepdims=True)  # no effect, and no penalty that would say so
+        return Coefficients(kernel, bias, slope)
 
     def _bound(self) -> np.ndarray:
         """The most that the mean loss curves along each axis, `(coordinates,)`."""
@@ -173,6 +179,40 @@ class LogisticObjective:
         bent = _numpy(curvature).reshape(found.kernel.shape)
         # One for all classes: their common part has no effect on a softmax, and must stay 0.
         return bent.mean(1, keepdims=True) if self._loss == SOFTMAX else bent
+
+    def _preconditioner(self, point: Any, step: Any, pull: Any) -> Product | None:
+        """Nearly the inverse of the Hessian at a point, each output by itself.
+
+        With weak penalties most rows are surely of their class and curve the loss no
+        more: what curves it are the few that are unsure, in whatever direction they
+        lie. These count as they are, by the identity of Woodbury (1950), and the
+        others along each axis alone.
+        """
+        import torch
+
+        if self._kept is None or len(self._rows) * self._rows.num_outputs > _MOST_LOGITS:
+            return None
+        with torch.no_grad():
+            logits = point[..., :-1] * step @ self._kept.T + point[..., -1:]
+            given = logits.softmax(1) if self._loss == SOFTMAX else logits.sigmoid()
+            unsure = given * (1 - given) * self._shares[:, None]
+            most = math.isqrt(_MOST_BETWEEN_UNSURE // (unsure.shape[0] * unsure.shape[1]))
+            rows = unsure.sum((0, 1)).topk(min(len(self._rows), _MOST_UNSURE_ROWS, most)).indices
+            few = torch.cat([self._kept[rows], torch.ones_like(self._kept[rows, :1])], 1)
+            others = unsure.index_fill(2, rows, 0.0) @ self._kept**2 + pull
+            diagonal = torch.cat([others, unsure.sum(2, keepdim=True)], 2)
+            diagonal = diagonal.clamp_min(float(diagonal.max()) * _LEAST_CURVATURE)
+            between = few / diagonal[..., None, :] @ few.T
+            between += torch.diag_embed(1 / unsure[..., rows].clamp_min(_LEAST_CURVATURE))
+            inverse = torch.cholesky_inverse(torch.linalg.cholesky(between))
+            scale = torch.cat([step, torch.ones_like(step[..., :1])], 2)
+
+        def near_inverse(along: Any) -> Any:
+            alone = along / scale / diagonal
+            of_few = (inverse @ (alone @ few.T)[..., None])[..., 0]
+            return (alone - of_few @ few / diagonal) / scale
+
+        return near_inverse
 
     def _at(self, kernel: Any, bias: Any) -> tuple[Any, Any, Any]:
         """The mean loss, and its slopes by coefficients and bias; all are tensors."""
@@ -201,13 +241,21 @@ class LogisticObjective:
                     else:
                         yield features, logits.sigmoid(), share
 
-        kept = None if self._kept is None else list(passes())
+        fits = len(self._rows) * bias.numel() <= _MOST_PRECISE
+        kept = [(given, share) for _, given, share in passes()] if fits else None
+
+        def again() -> Iterator[tuple[Any, Any, Any]]:
+            if kept is None:
+                yield from passes()
+                return
+            for (_, features, _), (given, share) in zip(self._chunks(), kept, strict=True):
+                yield features, given, share
 
         def along(by_kernel: Any, by_bias: Any) -> tuple[Any, Any]:
             by_kernel, by_bias = self._as_kept(by_kernel, by_bias)
             flat = by_kernel.reshape(-1, by_kernel.shape[-1])
             of_kernel, of_bias = torch.zeros_like(by_kernel), torch.zeros_like(by_bias)
-            for features, given, share in passes() if kept is None else kept:
+            for features, given, share in again():
                 change = (flat @ features.T).view_as(given) + by_bias[..., None]
                 if self._loss == SOFTMAX:
                     change = given * (change - (given * change).sum(1, keepdim=True))
@@ -260,61 +308,6 @@ class LogisticObjective:
         return torch.tensor(values, dtype=self._type, device=self._device)
 
 
-def _quickly(objective: Objective, point: Any, tolerance: float) -> Any:
-    """The minimum as near as float32 gets to it, by torch's L-BFGS.
-
-    SciPy's takes ten times as long for the many coefficients of all folds.
-    """
-    import torch
-
-    point = point.clone().requires_grad_(True)
-
-    def closure() -> Any:
-        value, point.grad = objective(point.detach())
-        return value
-
-    torch.optim.LBFGS(
-        [point],
-        max_iter=_MOST_STEPS,
-        max_eval=2 * _MOST_STEPS,
-        tolerance_grad=tolerance,
-        tolerance_change=_LEAST_GAIN,
-        history_size=_HISTORY,
-        line_search_fn="strong_wolfe",
-    ).step(closure)
-    return point.detach()
-
-
-def _to_rounding(
-    objective: Objective, bent_at: Callable[[Any], Product], point: Any, tolerance: float
-) -> Any:
-    """The minimum in float64, from a point near it."""
-
-    def tensor(flat: np.ndarray) -> Any:
-        return point.new_tensor(flat).view_as(point)
-
-    def with_slope(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = objective(tensor(flat))
-        return float(value), _numpy(slope).ravel()
-
-    @lru_cache(maxsize=1)
-    def product_at(place: bytes) -> Product:
-        return bent_at(tensor(np.frombuffer(place)))
-
-    def product(flat: np.ndarray, along: np.ndarray) -> np.ndarray:
-        return _numpy(product_at(flat.tobytes())(tensor(along))).ravel()
-
-    found = minimize(
-        with_slope,
-        _numpy(point).ravel(),
-        jac=True,
-        hessp=product,
-        method="trust-ncg",
-        options={"gtol": tolerance, "maxiter": _MOST_NEWTON_STEPS},
-    )
-    return tensor(found.x)
-
-
 def _numpy(values: Any) -> np.ndarray:
     return np.asarray(values.double().cpu().numpy())
 
@@ -331,12 +324,17 @@ def logits_of(
         weighting: Which of the weightings each row is predicted with, `(rows,)`;
             -1 leaves NaN. None: the first.
     """
-    kernel, bias = basis.to_raw(found.kernel, found.bias)
+    if basis.coordinates is None:
+        kernel, bias = basis.to_raw(found.kernel, found.bias)
+        chunks = rows.chunks(CHUNK)
+    else:
+        kernel, bias = found.kernel, found.bias
+        chunks = iter([(slice(0, len(rows)), basis.coordinates)])
     which = np.zeros(len(rows), int) if weighting is None else weighting
     # A million rows of a thousand classes take 4 GB as they are.
     kind = np.float32 if len(rows) * bias.shape[1] > _MOST_PRECISE else np.float64
     logits = np.full((len(rows), bias.shape[1]), np.nan, kind)
-    for where, chunk in rows.chunks(CHUNK):
+    for where, chunk in chunks:
         of_chunk, wanted = logits[where], which[where]
         for number in range(len(bias)):
             chosen = wanted == number

@@ -8,9 +8,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -36,11 +37,14 @@ class Target:
         name: What the file is called.
         good: Writes a good one.
         opened: Opens a file.
+        content: Of a file that has a checksum, the arrays in what `opened` gave: if it opens,
+            they are those of the good one.
     """
 
     name: str
     good: Callable[[Path], object]
-    opened: Callable[[Path], object]
+    opened: Callable[[Path], Any]
+    content: Callable[[Any], Sequence[np.ndarray]] | None = None
 
 
 def _image(kind: str) -> Target:
@@ -76,8 +80,13 @@ _STATE = {"weight": torch.arange(60.0), "bias": torch.ones(3)}
 
 TARGETS = {
     **{f"image_{kind}": _image(kind) for kind in ("png", "jpg", "gif", "bmp", "webp", "tiff")},
-    "model": Target("model.keras", _keras, kerastl.load_model),
-    "checkpoint": Target("checkpoint.safetensors", _checkpoint, checkpoints.load),
+    "model": Target("model.keras", _keras, kerastl.load_model, lambda made: made.get_weights()),
+    "checkpoint": Target(
+        "checkpoint.safetensors",
+        _checkpoint,
+        checkpoints.load,
+        lambda made: [made.arrays[name] for name in sorted(made.arrays)],
+    ),
     "torch": Target(
         "net.pth", lambda path: torch.save(_STATE, path), lambda path: read_torch_file(str(path))
     ),
@@ -181,9 +190,17 @@ def try_input(target: Target, seed: int, folder: Path) -> str:
     path = folder / target.name
     path.write_bytes(damaged(good.read_bytes(), seed))
     try:
-        target.opened(path)
+        opened = target.opened(path)
     except REFUSED as error:
         return "refused" if str(error).strip() else f"{type(error).__name__} without a word"
     except BaseException as error:
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if target.content is not None and not _same(
+        target.content(opened), target.content(target.opened(good))
+    ):
+        return "opened with another content"
     return "opened"
+
+
+def _same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> bool:
+    return len(found) == len(expected) and all(map(np.array_equal, found, expected))

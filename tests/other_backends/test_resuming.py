@@ -12,7 +12,8 @@ from kerastl.runs import training
 pytestmark = pytest.mark.slow
 
 
-def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("minutes", [10.0, 0.0], ids=["after epochs", "amid epochs"])
+def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, monkeypatch, minutes):
     whole = replace(
         config,
         backend=keras.backend.backend(),
@@ -23,6 +24,7 @@ def test_a_killed_run_ends_as_the_one_that_was_not_stopped(config, tmp_path, mon
         mixup=0.4,
         optimizer="sgd",
         epochs=5,
+        checkpoint_every=minutes,
         phase=(
             {"strategy": "feature-extraction", "epochs": 2},
             {"strategy": "partial", "freeze_through": "stage4", "epochs": 3},

@@ -24,7 +24,7 @@ from kerastl.runs.comparison.measures import (
     difference,
     load_run,
 )
-from kerastl.runs.config import RunConfig
+from kerastl.runs.config import AUTO, RunConfig
 from kerastl.runs.faults import writing_faults
 from kerastl.runs.strategies import SOLVE, TRAIN
 
@@ -71,7 +71,8 @@ def compare(
 
     Raises:
         ValueError: If a backend is named twice or not installed, the head is
-            to be solved, folds are asked for, or the folder holds something.
+            to be solved, folds are asked for, the batch size is auto, or the folder holds
+            something.
     """
     for backend in backends:
         check_installed(backend)
@@ -89,6 +90,11 @@ def compare(
         raise ValueError(
             "`folds` must be left out of a comparison, which is of one training. "
             f"Received: folds={config.folds}."
+        )
+    if config.batch_size == AUTO:
+        raise ValueError(
+            "`batch_size` must be a number for a comparison, whose backends get the same batches. "
+            "Received: batch_size='auto'. `kerastl plan --batch-size auto` says what fits."
         )
     foreign_code.check(config.backbone)
     config = replace(config, solver=TRAIN)

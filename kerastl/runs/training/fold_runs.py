@@ -190,9 +190,7 @@ def planned_folds(prepared: PreparedRun) -> str:
 
 def begun(resume: Checkpoint | None) -> Checkpoint | None:
     """Where the run on all images goes on after the folds, or None where it had not begun."""
-    if resume is None or not (resume.progress.epochs or resume.progress.start):
-        return None
-    return resume
+    return resume if resume is not None and resume.progress.has_begun else None
 
 
 def keep_fold(

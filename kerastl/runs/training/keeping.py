@@ -14,6 +14,7 @@ from kerastl.data.split_file import SplitRow
 from kerastl.evaluation.run_record import (
     CHECKPOINT_FILE,
     CONFIG_FILE,
+    HISTORY_FILE,
     METRICS_FILE,
     MODEL_FILE,
     OUT_OF_FOLD_FILE,
@@ -24,8 +25,7 @@ from kerastl.evaluation.run_record import (
 from kerastl.internals.folder_lock import check_held
 from kerastl.internals.whole_files import write_whole
 from kerastl.runs import checkpoints
-from kerastl.runs.checkpoints import Checkpoint, Progress
-from kerastl.runs.interrupts import Stopping
+from kerastl.runs.checkpoints import Progress
 from kerastl.runs.report import remove_report
 
 
@@ -99,6 +99,7 @@ class KeepEpochs(keras.callbacks.Callback):
     The model is that of the best epoch so far where there is a `best`. An
     older run in the folder stays whole until the first epoch is finished. The
     last epoch of a phase gets no checkpoint of its own: the phase's end has one.
+    Within an epoch `save_within_epoch` saves a checkpoint.
 
     Args:
         folder: The run folder.
@@ -114,6 +115,9 @@ class KeepEpochs(keras.callbacks.Callback):
         best: What picks the epoch that is kept, or None for the last.
         start: Scores of the solved head that the run started from, or None.
         start_weights: The model's weights then, where they may come back.
+        has_older_run: Whether the folder holds another run that is still whole.
+        steps: Of the epoch under way that the checkpoint has.
+        images: Of its order that these steps were cut from.
     """
 
     def __init__(
@@ -133,6 +137,8 @@ class KeepEpochs(keras.callbacks.Callback):
         self.num_phases = 1
         self.start: dict[str, float] | None = None
         self.start_weights: list[np.ndarray] | None = None
+        self.has_older_run = False
+        self.steps = self.images = 0
         self._folder = folder
         self._config = config
         self._data = data
@@ -150,6 +156,7 @@ class KeepEpochs(keras.callbacks.Callback):
             self._replace_older_run()
         save_history(self._folder, finished, start=self.start)
         self.epochs = finished
+        self.steps = self.images = 0
         is_last = epoch + 1 == self.params["epochs"] or self.model.stop_training
         if not is_last:
             self.save_checkpoint()
@@ -157,7 +164,7 @@ class KeepEpochs(keras.callbacks.Callback):
     @property
     def has_results(self) -> bool:
         """Whether the folder holds something of this run."""
-        return bool(self.epochs or self.start)
+        return bool(self.epochs or self.start or self.steps)
 
     def keep_start(self, scores: Mapping[str, float]) -> None:
         """Save the model as it is: its head is solved, and no epoch is finished.
@@ -182,6 +189,7 @@ class KeepEpochs(keras.callbacks.Callback):
             lambda path: path.write_text(self._config, encoding="utf-8"),
         )
         self.save_split()
+        self.has_older_run = False
 
     def save_split(self) -> None:
         """Write which image is in which part, with the digests that are known by now."""
@@ -192,63 +200,49 @@ class KeepEpochs(keras.callbacks.Callback):
         """Save the model as it is now."""
         write_whole(self._folder / MODEL_FILE, lambda path: self.model.save(path))
 
-    def save_checkpoint(self) -> None:
-        """Save everything that the run needs to go on from here."""
+    def save_within_epoch(self, steps: int, images: int, summed: Sequence[np.ndarray]) -> None:
+        """Save a checkpoint between two steps of an epoch.
+
+        Args:
+            steps: Of the epoch so far.
+            images: Of its order that they were cut from.
+            summed: What the metrics have summed in them.
+        """
+        check_held(self._folder)
+        if not self.has_results:
+            self._replace_older_run()
+            for name in (MODEL_FILE, HISTORY_FILE):
+                (self._folder / name).unlink(missing_ok=True)
+        self.steps, self.images = steps, images
+        self.save_checkpoint(summed)
+
+    def save_checkpoint(self, summed: Sequence[np.ndarray] = ()) -> None:
+        """Save everything that the run needs to go on from here.
+
+        Args:
+            summed: Within an epoch, what the metrics have summed.
+        """
         best = self.best
         memory = best.memory if best else None
         checkpoints.save(
             self._folder / CHECKPOINT_FILE,
             self.model,
-            Progress(self.phase, self.phase_start, self.epochs, memory, self.start),
+            Progress(
+                self.phase,
+                self.phase_start,
+                self.epochs,
+                memory,
+                self.start,
+                self.steps,
+                self.images,
+            ),
             config=self._config,
             data=self._data,
             best_weights=best.best_weights if best and memory else None,
             start_weights=self.start_weights,
+            metrics=summed,
         )
 
     def remove_checkpoint(self) -> None:
         """Remove it: the run is complete."""
         (self._folder / CHECKPOINT_FILE).unlink(missing_ok=True)
-
-
-class GoOnFrom(keras.callbacks.Callback):
-    """Set the random state of a checkpoint, right before the first step.
-
-    Args:
-        checkpoint: The checkpoint.
-    """
-
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__()
-        self._checkpoint: Checkpoint | None = checkpoint
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self._checkpoint is not None:
-            checkpoints.restore_random_state(self.model, self._checkpoint)
-            self._checkpoint = None
-
-
-class StopOnSignal(keras.callbacks.Callback):
-    """Let a signal that asks to end wait for the step under way, and for what is being saved.
-
-    It stands before the callbacks that save.
-
-    Args:
-        stopping: Tells whether a signal came.
-    """
-
-    def __init__(self, stopping: Stopping) -> None:
-        super().__init__()
-        self._stopping = stopping
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._stopping.check()
-
-    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._stopping.wait()
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._stopping.check()
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._stopping.wait()

@@ -17,9 +17,12 @@ from kerastl.runs.config import RunConfig
 from kerastl.runs.phases import Phase
 from kerastl.runs.strategies import SOLVE
 from kerastl.runs.training.folder import held_files, remove_if_empty, remove_rests
-from kerastl.runs.training.keeping import BestEpoch, GoOnFrom, KeepEpochs, StopOnSignal
+from kerastl.runs.training.going_on import GoOnFrom
+from kerastl.runs.training.keeping import BestEpoch, KeepEpochs
+from kerastl.runs.training.keeping_steps import KeepSteps, StopOnSignal
 from kerastl.runs.training.preparing import PreparedRun, begin_phase, phase_lines
 from kerastl.runs.training.solving import HeadResult, solve_on_all, solve_on_training
+from kerastl.runs.training.telling import so_far
 from kerastl.runs.training.tensorboard import TensorBoardLog
 
 
@@ -66,7 +69,7 @@ class Training:
             epochs=resume.progress.epochs if resume else (),
         )
         self.keep.num_phases = len(prepared.phases)
-        self._has_older_run = resume is None and bool(held_files(folder))
+        self.keep.has_older_run = resume is None and bool(held_files(folder))
         self._cache_reports: dict[int, str] = {}
         self._solved = solved
         self.final_head: HeadResult | None = None
@@ -92,12 +95,13 @@ class Training:
             keep.start_weights = self._resume.start_weights
             first, memory, weights = progress.phase, progress.best, self._resume.best_weights
             keep.phase_start = progress.phase_start
+            keep.steps, keep.images = progress.steps, progress.images
             # The optimizer has met the blocks of the earlier phases too.
             for number in range(1, first + self._is_under_way()):
                 begin_phase(prepared, number)
             checkpoints.restore(prepared.model, self._resume)
-            shown.echo(f"Resumed after {len(progress.epochs)} finished epochs")
-        elif not self._has_older_run:
+            shown.echo(f"Resumed after {so_far(len(progress.epochs), progress.steps)}")
+        elif not keep.has_older_run:
             keep.save_checkpoint()
         if self._starts_from_solved:
             self._start(shown)
@@ -177,8 +181,8 @@ class Training:
         return "; ".join(f"phase {number + 1} {report}" for number, report in reports.items())
 
     def _is_under_way(self) -> bool:
-        """Whether the phase has finished an epoch."""
-        return len(self.keep.epochs) > self.keep.phase_start
+        """Whether the phase has taken a step that is kept."""
+        return len(self.keep.epochs) > self.keep.phase_start or self.keep.steps > 0
 
     @property
     def can_go_on(self) -> bool:
@@ -187,7 +191,7 @@ class Training:
 
     def leave_nothing_empty(self) -> None:
         """Remove a checkpoint of no epoch, and a folder that holds nothing."""
-        if not self.keep.has_results and not self._has_older_run:
+        if not self.keep.has_results and not self.keep.has_older_run:
             self.keep.remove_checkpoint()
         remove_if_empty(self._folder)
 
@@ -200,12 +204,14 @@ class Training:
             shown.echo(line)
         finished = len(keep.epochs)
         data.set_epoch(finished)  # `fit` draws this order first, and then one after the other
-        watchers: list[Any] = [StopOnSignal(shown.stopping), *([keep.best] if keep.best else [])]
-        watchers += [keep, *shown.watchers(prepared.data.batch_size)]
+        steps = KeepSteps(keep, data, minutes=config.checkpoint_every, steps=keep.steps)
+        watchers: list[Any] = [steps, StopOnSignal(shown.stopping, steps)]
+        watchers += [*([keep.best] if keep.best else []), keep]
+        watchers += shown.watchers(data.batch_size, images=keep.images)
         if config.tensorboard:
             watchers.append(TensorBoardLog(self._folder, finished=finished))
         if self._resume is not None:
-            watchers.append(GoOnFrom(self._resume))
+            watchers.insert(0, GoOnFrom(self._resume, data))
             self._resume = None
         try:
             prepared.model.fit(

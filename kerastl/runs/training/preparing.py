@@ -21,6 +21,7 @@ from kerastl.data.tasks import CLASSIFICATION
 from kerastl.data.understanding import described, quietly
 from kerastl.internals.keras_seed import forget_seed_generator
 from kerastl.internals.printable import printable
+from kerastl.model.batch_sizes import BatchSize
 from kerastl.model.classifier import ImageClassifier
 from kerastl.model.losses import Accuracy, loss_of
 from kerastl.optimizers import schedules
@@ -39,6 +40,7 @@ from kerastl.runs.solver import (
     solver_of,
     with_lengths,
 )
+from kerastl.runs.training.fitting_batches import fitting_in_phases
 from kerastl.runs.training.tensorboard import check_tensorboard
 
 Echo = Callable[[str], None]
@@ -59,6 +61,7 @@ class PreparedRun:
             solved head shows.
         as_asked: The options that `config.toml` has, where these are others.
         held_out: Numbers of the images of the fold that is the test, or None.
+        fits: What fits into memory, where the batch size was to be found.
     """
 
     config: RunConfig
@@ -69,6 +72,7 @@ class PreparedRun:
     is_open: bool = False
     as_asked: RunConfig | None = None
     held_out: np.ndarray | None = None
+    fits: BatchSize | None = None
 
     @property
     def is_only_solved(self) -> bool:
@@ -131,9 +135,16 @@ def prepare(
     )
     size = batch_size_of(config, solver, images=data.sizes["train"])
     data = data.with_batch_size(size)
+    is_auto = config.batch_size == configs.AUTO
     config = replace(config, batch_size=size)
     config = with_lengths(config, solver, steps_per_epoch=len(data.train))
-    prepared = _with_phases(config, data, model, solver)
+    fits = _fitting(config, data, model, solver) if is_auto else None
+    if fits is not None:
+        echo(fits.line)
+        data = data.with_batch_size(fits.size)
+        steps = config.accumulate * fits.accumulate
+        config = replace(config, batch_size=fits.size, accumulate=steps)
+    prepared = replace(_with_phases(config, data, model, solver), fits=fits)
     # A solved head is judged, and calibrated, out of fold.
     judged = data.validation is not None or config.folds or prepared.is_only_solved
     if config.calibrate and not judged:
@@ -186,6 +197,14 @@ def _with_phases(
         metrics=[Accuracy()] if config.task == CLASSIFICATION else None,
     )
     return prepared
+
+
+def _fitting(config: RunConfig, data: Any, model: ImageClassifier, solver: Solver) -> BatchSize:
+    """The largest batch that fits: with every block trained where that is still open."""
+    if is_left_to_evidence(config, has_validation=data.validation is not None):
+        config = replace(config, strategy="full")
+    phases = _with_phases(config, data, model, solver).phases
+    return fitting_in_phases(model, data, phases, begin=lambda phase: _set_blocks(model, phase))
 
 
 def begin_phase(prepared: PreparedRun, number: int) -> None:
@@ -291,7 +310,7 @@ def _load(
     return load_data(
         config.data,
         image_size=image_size,
-        batch_size=config.batch_size or BATCH_SIZE,
+        batch_size=config.batch_size if isinstance(config.batch_size, int) else BATCH_SIZE,
         validation_split=config.validation_split,
         test_split=config.test_split,
         seed=config.seed,

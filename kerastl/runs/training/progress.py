@@ -16,13 +16,16 @@ from kerastl.optimizers.rates import current_rates
 Echo = Callable[[str], None]
 
 
-def watchers(mode: str, echo: Echo, *, batch_size: int) -> list[keras.callbacks.Callback]:
+def watchers(
+    mode: str, echo: Echo, *, batch_size: int, images: int = 0
+) -> list[keras.callbacks.Callback]:
     """The callbacks that show a `fit`.
 
     Args:
         mode: One of `kerastl.runs.config.PROGRESS_MODES`.
         echo: Takes lines.
         batch_size: Images per step.
+        images: Of the first epoch that an earlier process has had.
     """
     if mode == "quiet":
         return []
@@ -30,7 +33,7 @@ def watchers(mode: str, echo: Echo, *, batch_size: int) -> list[keras.callbacks.
         return [JsonLines(echo)]
     shown: list[keras.callbacks.Callback] = [TellCache(echo)]
     if mode == "bar" or (mode == "auto" and sys.stderr.isatty()):
-        shown.append(StepBar(batch_size))
+        shown.append(StepBar(batch_size, images))
     return [*shown, EpochLines(echo)]
 
 
@@ -54,22 +57,26 @@ class StepBar(keras.callbacks.Callback):
 
     Args:
         batch_size: Images per step.
+        images: Of the first epoch that an earlier process has had.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, images: int = 0) -> None:
         super().__init__()
         self._batch_size = batch_size
+        self._images = images
         self._bar: Any = None
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         steps = self.params.get("steps")
         self._bar = tqdm(
             total=steps and steps * self._batch_size,
+            initial=self._images,
             desc=f"Epoch {epoch + 1}/{self.params['epochs']}",
             unit=" images",
             leave=False,
             file=sys.stderr,
         )
+        self._images = 0
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._bar.update(self._batch_size):

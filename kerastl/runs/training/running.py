@@ -133,9 +133,9 @@ class Shown:
     mode: str
     stopping: Stopping
 
-    def watchers(self, batch_size: int) -> list[keras.callbacks.Callback]:
-        """The callbacks of one `fit`."""
-        return watchers(self.mode, self.echo, batch_size=batch_size)
+    def watchers(self, batch_size: int, images: int) -> list[keras.callbacks.Callback]:
+        """The callbacks of one `fit` whose first epoch has had some images already."""
+        return watchers(self.mode, self.echo, batch_size=batch_size, images=images)
 
 
 def _run(
@@ -387,6 +387,7 @@ def _results(
         images=prepared.data.sizes,
         skipped_images=len(prepared.data.skipped),
         epochs=len(epochs),
+        steps=0 if completed else training.keep.steps,
         completed=completed,
         strategy=_strategy(prepared),
         class_names=prepared.data.class_names,

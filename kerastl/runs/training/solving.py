@@ -15,6 +15,7 @@ from kerastl.evaluation.folds import FoldScores, fold_scores
 from kerastl.evaluation.out_of_fold import save
 from kerastl.evaluation.scoring import AnyEvaluation, class_of
 from kerastl.model.head_solving import LabelledRows, SolvedHead, labelled, solve_rows
+from kerastl.model.out_of_memory import told
 from kerastl.prefix.rows import feature_rows
 from kerastl.runs.config import RunConfig
 from kerastl.runs.training.preparing import PreparedRun
@@ -102,7 +103,9 @@ def _solve(prepared: PreparedRun, parts: tuple[str, ...]) -> HeadResult:
 
 def _rows(config: RunConfig, model: Any, loader: Any) -> LabelledRows:
     views = config.cache_views if config.cache_views > 1 else VIEWS
-    rows = labelled(feature_rows(model, loader, model.prefix_cache, views=views), None)
+    with told(model, x=loader, trains=False):
+        found = feature_rows(model, loader, model.prefix_cache, views=views)
+    rows = labelled(found, None)
     groups = loader.dataset.groups
     return rows if groups is None else rows.with_groups(groups)
 

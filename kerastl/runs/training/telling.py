@@ -9,10 +9,22 @@ from kerastl.runs.config import RunConfig
 
 def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
     """What a run that was stopped has left, in one line."""
-    has_begun = measured.train or measured.folds
+    has_begun = measured.train or measured.folds or measured.steps
     allowed = " --no-safe-mode" if foreign_code.names_code(config.backbone) else ""
     go_on = f" Go on with: kerastl run --resume {config.output}{allowed}" if has_begun else ""
     return f"Stopped. {kept(config, measured)}{go_on}"
+
+
+def so_far(epochs: int, steps: int) -> str:
+    """How far a run has come, in words.
+
+    Args:
+        epochs: Finished ones.
+        steps: Of the epoch after them.
+    """
+    if not steps:
+        return f"{epochs} finished epochs"
+    return f"{epochs} finished epochs and {steps} steps of the next"
 
 
 def kept(config: RunConfig, measured: RunResults) -> str:
@@ -21,8 +33,12 @@ def kept(config: RunConfig, measured: RunResults) -> str:
         count = measured.folds["count"]
         finished = measured.folds.get("finished", count)
         return f"Kept in {config.output}: {finished} finished folds of {count}."
-    if not measured.epochs and measured.train:
-        return f"Kept in {config.output}: the model with its solved head."
+    steps = f"{measured.steps} steps of the next epoch" if measured.steps else ""
+    if not measured.epochs and not measured.train:
+        if not steps:
+            return "No epoch was finished, and nothing was kept."
+        return f"Kept in {config.output}: {measured.steps} steps of the first epoch."
+    model = f"the model after {measured.epochs} finished epochs"
     if not measured.epochs:
-        return "No epoch was finished, and nothing was kept."
-    return f"Kept in {config.output}: the model after {measured.epochs} finished epochs."
+        model = "the model with its solved head"
+    return f"Kept in {config.output}: {model}{f', and {steps}' if steps else ''}."
