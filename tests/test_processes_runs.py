@@ -114,3 +114,16 @@ def test_the_number_of_processes_is_a_number_or_auto():
     for wrong in ("0", "-1", "two", "1.5"):
         with pytest.raises(ValueError, match="must be a whole number, 1 or more, or auto"):
             number_of(wrong)
+
+
+def test_other_commands_are_one_process():
+    place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+    done = subprocess.run(
+        [sys.executable, "-m", "kerastl", "plan"],
+        env=os.environ | place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "`kerastl plan` must be one process. Received: 2 processes" in done.stderr

@@ -111,7 +111,7 @@ def check_same(
         "numbers of weights": [list(variable.shape) for variable in model.weights],
         "optimizers": [type(model.optimizer).__name__, repr(model.learning_rates())],
     }
-    texts = [json.loads(text) for text in group.texts(json.dumps(about))]
+    texts = [json.loads(text) for text in group.texts(json.dumps(about, default=repr))]
     first = texts[0]
     for rank, other in enumerate(texts):
         for name, value in first.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from enum import IntEnum
@@ -54,18 +55,16 @@ class Group:
         rank: Number of this process, from 0.
         world_size: How many there are.
         watch: Signs of life; None where a script has started torch.distributed itself.
-        device: Where the tensors of the model are: "cpu" or "cuda".
 
     Attributes:
         rank: As given.
         world_size: As given.
     """
 
-    def __init__(self, rank: int, world_size: int, watch: Watch | None, device: str) -> None:
+    def __init__(self, rank: int, world_size: int, watch: Watch | None) -> None:
         self.rank = rank
         self.world_size = world_size
         self._watch = watch
-        self._device = device
 
     @property
     def is_first(self) -> bool:
@@ -262,6 +261,7 @@ def start() -> Group | None:
     """
     global _group
     if not several():
+        _check_no_unknown_group()
         return None
     if _group is None:
         _check_backend()
@@ -282,6 +282,19 @@ def use_own_device() -> None:
         torch.cuda.set_device(launched().local_rank % torch.cuda.device_count())
 
 
+def _check_no_unknown_group() -> None:
+    """Refuse a group that a script has started and the environment does not know of."""
+    distributed: Any = sys.modules.get("torch.distributed")
+    if _alone or distributed is None or not distributed.is_available():
+        return
+    if distributed.is_initialized() and distributed.get_world_size() > 1:
+        raise ValueError(
+            "RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT must say which process this "
+            f"is. Received: a group of {distributed.get_world_size()} processes of "
+            "torch.distributed, and no such variables. Start with torchrun, or set them."
+        )
+
+
 def _check_backend() -> None:
     import keras
 
@@ -300,7 +313,7 @@ def _started() -> Group:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if distributed.is_initialized():
-        return Group(distributed.get_rank(), distributed.get_world_size(), None, device)
+        return Group(distributed.get_rank(), distributed.get_world_size(), None)
     use_own_device()
     launch = launched()
     try:
@@ -321,7 +334,7 @@ def _started() -> Group:
             "address that each machine can reach."
         ) from error
     atexit.register(_leave, watch)
-    return Group(launch.rank, launch.world_size, watch, device)
+    return Group(launch.rank, launch.world_size, watch)
 
 
 def _leave(watch: Watch) -> None:
