@@ -46,6 +46,10 @@ class WorkerError(RuntimeError):
     """A process that reads images has ended; says how, and what to lower."""
 
 
+class ProcessesError(RuntimeError):
+    """Processes that train together and cannot go on; says which one, and why."""
+
+
 class Note(str):
     """A sentence on an exception, by `add_note`, that is for the user."""
 

@@ -14,6 +14,7 @@ from kerastl.internals.old_paths import OLD_PATHS
 
 ROOMS = (
     "errors",
+    "processes",
     "internals",
     "pages",
     "backbones",

@@ -243,7 +243,7 @@ def test_plan_takes_every_option_of_run():
     of_run, of_plan = (
         {option.name for option in main.commands[name].params} for name in ("run", "plan")
     )
-    assert of_run - of_plan == {"resume", "progress"}
+    assert of_run - of_plan == {"resume", "progress", "processes"}
     assert of_plan - of_run == {"config_out", "preview"}
     assert {"config_path", "block_rate", "freeze_through"} <= of_run
 

@@ -12,6 +12,7 @@ from kerastl.backbones import foreign_code
 from kerastl.backbones.base import Backbone, BackboneInfo
 from kerastl.errors import unknown_name
 from kerastl.internals.triton import keep_away_from_tensorflow
+from kerastl.processes.group import use_own_device
 
 SOURCES: dict[str, str] = {
     "bundled": "kerastl.backbones.bundled",
@@ -117,6 +118,7 @@ def build_any(
     blocks: Mapping[str, str | Sequence[str]] | None = None,
 ) -> Backbone:
     """Build from a spec or from an `nn.Module` instance; a built `Backbone` is taken as it is."""
+    use_own_device()
     if isinstance(backbone, Backbone):
         return backbone
     if isinstance(backbone, str):

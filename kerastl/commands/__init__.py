@@ -22,6 +22,8 @@ from kerastl.commands.predict import predict
 from kerastl.commands.run import run
 from kerastl.internals.unread_output import drop_unread_output
 from kerastl.internals.versions import __version__
+from kerastl.processes.group import several
+from kerastl.processes.launch import launched
 
 __all__ = ["main"]
 
@@ -37,6 +39,12 @@ def main(context: click.Context) -> None:
     that you can mend, 2 wrong usage, 3 a fault of the program, 130 stopped by
     Ctrl-C, 143 by another signal.
     """
+    if several() and context.invoked_subcommand != "run":
+        raise click.UsageError(
+            f"`kerastl {context.invoked_subcommand}` must be one process. Received: "
+            f"{launched().world_size} processes, started by {launched().launcher}. Only "
+            "`kerastl run` trains in several; leave the launcher out."
+        )
     # `predict` gives nothing but what it prints: it ends when nobody reads on.
     drop_unread_output(results=context.invoked_subcommand != "predict")
     # A `module:` backbone is found in the folder that the command runs in, after all else.

@@ -7,6 +7,7 @@ Exit codes: 1 for an error that the user can mend, 3 for a fault of the program,
 from __future__ import annotations
 
 import functools
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ import click
 
 from kerastl.errors import is_fault, sentence, worker_error
 from kerastl.internals.loaders import let_workers_end
+from kerastl.processes.group import is_first, several
 from kerastl.runs.interrupts import CTRL_C
 
 
@@ -55,6 +57,7 @@ def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
             raise stopped("Stopped.", signal) from None
         except Exception as error:
             let_workers_end()
+            _let_the_first_speak()
             if debug and not is_fault(error):
                 raise
             told = worker_error(error) or error
@@ -63,6 +66,16 @@ def one_clear_line(command: Callable[..., Any]) -> Callable[..., Any]:
             raise (Fault if is_fault(told) else Mendable)(sentence(told)) from error
 
     return wrapped
+
+
+def _let_the_first_speak() -> None:
+    """Of several processes with one error the first one tells it; its launcher ends the others."""
+    if several() and not is_first():
+        time.sleep(_LATER)
+
+
+# Seconds; launchers look after their processes several times a second.
+_LATER = 3.0
 
 
 def stopped(text: str, signal: str) -> click.ClickException:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from kerastl.commands.failures import one_clear_line, stopped
 from kerastl.commands.options import run_options
 from kerastl.evaluation.run_record import RunResults
 from kerastl.internals.folder_lock import holding
+from kerastl.processes.group import is_first, several
+from kerastl.processes.starting import number_of, run_together
 from kerastl.runs import backends
 from kerastl.runs.config import PROGRESS_MODES, RunConfig
 from kerastl.runs.interrupts import CTRL_C
@@ -35,9 +39,20 @@ from kerastl.runs.interrupts import CTRL_C
     help="How progress shows: auto is a bar on a terminal, else a line per epoch; json is JSON "
     "lines on stdout, the results last; quiet is the results alone.",
 )
+@click.option(
+    "--processes",
+    metavar="N",
+    help="Train in this many processes on this machine, with the results of one; auto: one for "
+    "each GPU.",
+)
 @run_options
 def run(
-    config: RunConfig, overwrite: bool, safe_mode: bool, resume: Path | None, progress: str
+    config: RunConfig,
+    overwrite: bool,
+    safe_mode: bool,
+    resume: Path | None,
+    progress: str,
+    processes: str | None,
 ) -> None:
     """Fine-tune a backbone and keep the model and its results in a folder.
 
@@ -47,18 +62,21 @@ def run(
     Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 let the step under way finish and keep
     it in a checkpoint; --resume goes on from there.
     """
+    if processes is not None and not several() and (count := number_of(processes)) > 1:
+        code = run_together(count, ["-m", "kerastl", *sys.argv[1:]])
+        click.get_current_context().exit(code)
     if resume is None:
         _run(config, progress, overwrite=overwrite)
         return
     # Held before it is read: another process may be going on with it.
-    with holding(resume, create=False):
+    with holding(resume, create=False) if is_first() else contextlib.nullcontext():
         _resume(resume, progress, safe_mode=safe_mode)
 
 
 def _resume(folder: Path, progress: str, *, safe_mode: bool) -> None:
     from kerastl.runs import training
 
-    own = {"resume", "progress", "debug", "safe_mode"}
+    own = {"resume", "progress", "debug", "safe_mode", "processes"}
     given = sorted(set(click.get_current_context().params) - own)
     changed = [name for name in given if _is_given(name)]
     if changed:
@@ -75,11 +93,17 @@ def _run(
     config: RunConfig, progress: str, *, overwrite: bool = False, checkpoint: Any = None
 ) -> None:
     from kerastl.runs import training
+    from kerastl.runs.training.folder import other_processes_apart
 
+    if not is_first():
+        progress = "quiet"
     echo = _ECHOES.get(progress, _to_stderr)
-    results = training.run(
-        config, echo=echo, progress=progress, overwrite=overwrite, resume=checkpoint
-    )
+    with other_processes_apart(config, resumes=checkpoint is not None) as own:
+        results = training.run(
+            own, echo=echo, progress=progress, overwrite=overwrite, resume=checkpoint
+        )
+    if not is_first():
+        return
     if not results.completed:
         raise stopped(training.stopped_sentence(config, results), results.stopped_by or CTRL_C)
     if progress == "json":

@@ -25,6 +25,7 @@ from kerastl.data.split_file import SplitRow, label_text
 from kerastl.errors import BrokenImagesError, worker_ended
 from kerastl.internals.jax_threads import jax_runs
 from kerastl.internals.loaders import worker_fate
+from kerastl.processes.launch import launched
 
 _MOST_WORKERS = 4
 # What Keras 3.15 says where a pass has fewer batches than its loader's length.
@@ -341,11 +342,14 @@ def image_loader(
 
 
 def default_num_workers(*, in_memory: bool) -> int:
-    """Worker processes that suit this machine: none for images in memory."""
+    """Worker processes that suit this machine, as one of those that train together on it.
+
+    None for images in memory.
+    """
     if in_memory:
         return 0
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(_MOST_WORKERS, usable or 1)
+    return max(1, min(_MOST_WORKERS, (usable or 1) // launched().local_world_size))
 
 
 def _leave_signals_to_the_main_process(worker: int) -> None:

@@ -10,7 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 
-def remade(loader: Any, *, dataset: Any = None, collate: Callable[[Any], Any] | None = None) -> Any:
+def remade(
+    loader: Any,
+    *,
+    dataset: Any = None,
+    collate: Callable[[Any], Any] | None = None,
+    batch_sampler: Any = None,
+) -> Any:
     """The same loader, of the same class, with another data set or collate function.
 
     It draws from the same samplers and generator, and has worker processes of its own.
@@ -19,6 +25,7 @@ def remade(loader: Any, *, dataset: Any = None, collate: Callable[[Any], Any] | 
         loader: A `torch.utils.data.DataLoader`.
         dataset: In the place of its data set, of as many samples. None: its own.
         collate: In the place of its collate function. None: its own.
+        batch_sampler: In the place of its sampler of batches. None: its own.
     """
     made = copy.copy(loader)
     # Torch 2.14: a loader with persistent workers keeps its iterator in `_iterator`; two loaders
@@ -30,6 +37,8 @@ def remade(loader: Any, *, dataset: Any = None, collate: Callable[[Any], Any] | 
         # Torch 2.14 refuses another data set once a loader is made, as its sampler may be for the
         # old one: here both have the same numbers.
         object.__setattr__(made, "dataset", dataset)
+    if batch_sampler is not None:
+        object.__setattr__(made, "batch_sampler", batch_sampler)  # refused likewise
     return made
 
 

@@ -4,7 +4,8 @@ What Keras 3.15 asks of an optimizer by private names is answered here through
 public ones, which `kerastl.optimizers` defines. Keras's own code is called
 for all that is not about parts: `_backend_update_step`, `_apply_weight_decay`,
 `_use_weight_decay`, `_get_current_learning_rate`, `_trainable_variables`, which
-its JAX trainer reads, and `_model_variables_moving_average`.
+its JAX trainer reads, `_model_variables_moving_average`, and `_clip_gradients`, which
+comes once per update, when gradients are accumulated and before any is changed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import keras
 from keras import ops
 
 from kerastl.internals import keras_optimizer
+from kerastl.processes.share import everywhere, summed_gradients, weighted_loss
 
 Part = tuple[str, list[int] | None]
 """Name of a part, and places of its variables among those given; None: all of them."""
@@ -146,6 +148,13 @@ class PartByPart(keras.optimizers.Optimizer):
     def _check_variables_are_known(self, variables: Sequence[Any]) -> None:
         self.check_known(variables)
 
+    def scale_loss(self, loss: Any) -> Any:
+        """As in Keras, weighted by this process's share of the batch."""
+        return super().scale_loss(weighted_loss(loss))
+
+    def _clip_gradients(self, grads: Any) -> Any:
+        return super()._clip_gradients(summed_gradients(grads))
+
     def _backend_update_step(
         self, grads: Any, trainable_variables: Any, learning_rate: Any
     ) -> None:
@@ -223,7 +232,11 @@ class GrowingLossScale(keras.optimizers.LossScaleOptimizer):
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss, scaled by what the gradients will be divided by."""
-        return loss * getattr(self, "dynamic_scale", self.initial_scale)
+        return weighted_loss(loss) * getattr(self, "dynamic_scale", self.initial_scale)
+
+    def check_finite(self, grads: Any) -> Any:
+        """Whether all gradients are finite, on all processes."""
+        return everywhere(super().check_finite(grads))
 
 
 def _at(places: list[int] | None, values: Any) -> Any:

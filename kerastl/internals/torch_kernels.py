@@ -8,6 +8,7 @@ and hand torch the same memory as a channels-last view.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -15,6 +16,8 @@ import torch
 from torch.nn import functional
 
 from kerastl.internals.keras_connections import all_layers
+from kerastl.internals.keras_norms import layers_with_statistics
+from kerastl.processes.share import images_of_all
 
 
 def use_torch_kernels(network: keras.Model) -> None:
@@ -29,6 +32,17 @@ def use_torch_kernels(network: keras.Model) -> None:
         faster = _FASTER.get(type(layer))
         if faster is not None and getattr(layer, "data_format", "channels_last") == "channels_last":
             layer.__class__ = faster
+
+
+def norms_of_other_kinds(network: keras.Model) -> list[str]:
+    """What layers of a network have moving statistics and do not renew them by torch's kernel."""
+    return [
+        type(layer).__name__
+        for layer in layers_with_statistics(network)
+        if not isinstance(layer, BatchNormalization)
+        or layer.renorm
+        or layer.axis not in (-1, len(layer.input.shape) - 1)
+    ]
 
 
 class Conv2D(keras.layers.Conv2D):
@@ -58,7 +72,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         is_last = self.axis in (-1, len(inputs.shape) - 1)
-        count = inputs.numel() // inputs.shape[-1]
+        per_channel = math.prod(inputs.shape[1:-1])
+        count = 0 if inputs.is_meta else per_channel * images_of_all(inputs.shape[0])
         if mask is not None or self.renorm or not is_last or inputs.is_meta or count < 2:
             return super().call(inputs, training=training, mask=mask)
         images = inputs.movedim(-1, 1)

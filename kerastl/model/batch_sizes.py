@@ -27,6 +27,7 @@ from kerastl.optimizers.block_optimizer import rates_by_block, wrapped
 from kerastl.optimizers.rate_finder import put_back_afterwards
 from kerastl.optimizers.rates import check_rates
 from kerastl.prefix.memory import available_memory
+from kerastl.processes.group import Doing, alone, start
 
 SHARE_OF_MAIN_MEMORY = 0.7
 """Share of the memory that is free which a step may take; cached features may take a quarter."""
@@ -159,6 +160,9 @@ def fitting(
     found = measured_steps(
         model, images, labels, tried, memory=memory, trains=trains, whole=tried[-1]
     )
+    if trains and (group := start()) is not None:
+        # All take what fits for the one that has the least memory.
+        found = found[: min(row[0] for row in group.meet(Doing.SHARING, len(found)))]
     if not found:
         raise OutOfMemoryError(_nothing_fits(model, tried[0], memory or memory_limit(model)))
     # A batch that is larger than the set has the set.
@@ -196,7 +200,8 @@ def measured_steps(
         Each size that fits, and what was measured.
     """
     found: list[tuple[int, StepBytes]] = []
-    with _on_trial(model, trains=trains) as step:
+    # Of several processes each tries for itself.
+    with alone(), _on_trial(model, trains=trains) as step:
         try:
             if memory is None:
                 # What is loaded at the first step is not what a batch takes.

@@ -13,19 +13,21 @@ from kerastl.internals.compiled_steps import CompiledPerShape
 from kerastl.internals.first_batches import SeesFirstBatches
 from kerastl.internals.keras_model import TakesLayerOutputs, check_compiled
 from kerastl.internals.tensorflow_stays_out import without_importing_tensorflow
-from kerastl.model import fit_arguments, head_solving, looking, out_of_memory
+from kerastl.model import fit_arguments, head_solving, looking, out_of_memory, together
 from kerastl.model.head_solving import SolvedHead
 from kerastl.model.labels import check_batch_labels, weighed_labels
+from kerastl.model.together import TrainsTogether
 from kerastl.model.weights_files import check_weights_file
 from kerastl.optimizers import rates
 from kerastl.prefix import caching
 from kerastl.prefix.decision import CacheLimits, CacheWishes
 from kerastl.prefix.rows import feature_rows
 from kerastl.prefix.sources import single
+from kerastl.processes.group import start
 from kerastl.solving.folds import DEFAULT_FOLDS
 
 
-class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
+class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
     """A Keras model of one input, in blocks, whose `fit` computes its frozen prefix apart.
 
     Attributes:
@@ -137,7 +139,13 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
         wishes = CacheWishes.checked(*cache)
         x, y, options = fit_arguments.checked_arguments(self, x, y, given)
         x, options["validation_data"] = looking.at_training(self, x, options["validation_data"])
-        fit = caching.cached_fit(self, x, y, options, wishes, self._prefix_cache)
+        group = start()
+        with together.training(self, group, x, y, options, callbacks) as (x, options, callbacks):
+            fit = caching.cached_fit(self, x, y, options, wishes, self._prefix_cache)
+            return self._fit_on_features(together.with_parts_of_arrays(fit, group), x, callbacks)
+
+    def _fit_on_features(self, fit: caching.CachedFit, x: Any, callbacks: Any) -> Any:
+        """`keras.Model.fit` with the frozen prefix taken out, and what goes with it."""
         self.cache_report = fit.report
         own = fit_arguments.own_callbacks(x, before=fit.before, after=fit.after)
         self._running_fit = fit
@@ -174,17 +182,20 @@ class CachedModel(TakesLayerOutputs, SeesFirstBatches, CompiledPerShape):
         if not kwargs:  # else `fit` asks, and has looked
             x = by_the_models_names(x, self, "x")
             x = looking.at(self, "test", x)
-        with out_of_memory.told(self, x=x, batch_size=batch_size, trains=False):
+        given = {
+            "batch_size": batch_size,
+            "verbose": verbose,
+            "sample_weight": sample_weight,
+            "steps": steps,
+        }
+        # Within `fit` the data are cut already.
+        group = None if kwargs else start()
+        with (
+            out_of_memory.told(self, x=x, batch_size=batch_size, trains=False),
+            together.evaluating(self, group, x, y, given) as (x, y, given),
+        ):
             return super().evaluate(
-                x,
-                y,
-                batch_size=batch_size,
-                verbose=verbose,
-                sample_weight=sample_weight,
-                steps=steps,
-                callbacks=callbacks,
-                return_dict=return_dict,
-                **kwargs,
+                x, y, callbacks=callbacks, return_dict=return_dict, **given, **kwargs
             )
 
     def predict(

@@ -15,6 +15,7 @@ from kerastl.blocks.block import select
 from kerastl.internals.whole_files import write_whole
 from kerastl.optimizers.block_optimizer import rates_by_block, wrapped
 from kerastl.optimizers.rates import check_rates
+from kerastl.processes.group import alone
 
 _SMOOTHING = 0.9
 # A loss that has grown so much has left the range that is of interest.
@@ -119,7 +120,8 @@ def find_learning_rate(
     check_rates(model)
     factors = _factors(model, blocks)
     rates = lowest * (highest / lowest) ** (np.arange(steps) / (steps - 1))
-    with put_back_afterwards(model):
+    # Of several processes each does it all: none has a part of the batches.
+    with alone(), put_back_afterwards(model):
         _use_optimizer(model, factors, lowest, highest, steps)
         losses = _losses(model, _batches(x, y), steps)
     return RateRange(factors, rates[: len(losses)], np.array(losses))

@@ -13,6 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerastl.data.part_of_batches import Blank, PartOfBatches
+from kerastl.data.sharding import part_of_adapter
 from kerastl.internals.keras_adapters import DataAdapter, data_adapter_utils, get_data_adapter
 from kerastl.prefix.features import BoundaryFeatures, LabelRows, as_tensor
 from kerastl.prefix.sources import ArraySource, LoaderSource, numbered, numbers_only
@@ -117,7 +119,7 @@ class ArrayBatches(_BoundaryAdapter):
     def __init__(
         self, source: ArraySource, numbers: Any, features: BoundaryFeatures, y: Any, **options: Any
     ) -> None:
-        super().__init__(get_data_adapter(numbers, y, **options), features)
+        super().__init__(part_of_adapter(get_data_adapter(numbers, y, **options)), features)
         self._source = source
         self._tf_dataset: Any = None
 
@@ -174,15 +176,17 @@ class LoaderBatches(_BoundaryAdapter):
     def _is_complete(self) -> bool:
         return self._features.is_on and self._features.is_complete(self._source.absent)
 
-    def _while_reading(self, numbered_batches: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
+    def _while_reading(self, numbered_batches: Iterator[Any]) -> Iterator[Any]:
         for numbers, batch in numbered_batches:
             yield self._with_features(numbers, batch)
 
-    def _from_store(self, numbers_of_batches: Iterator[np.ndarray]) -> Iterator[tuple[Any, ...]]:
+    def _from_store(self, numbers_of_batches: Iterator[np.ndarray]) -> Iterator[Any]:
         absent = self._source.absent
         for all_numbers in numbers_of_batches:
             numbers = all_numbers[~absent[all_numbers]]
             if not len(numbers):
+                if isinstance(self._loader.batch_sampler, PartOfBatches):
+                    yield Blank()
                 continue
             self._features.refresh()
             if self._is_complete():
@@ -192,7 +196,9 @@ class LoaderBatches(_BoundaryAdapter):
             else:
                 yield self._with_features(numbers, self._read(numbers))
 
-    def _with_features(self, numbers: np.ndarray, batch: Any) -> tuple[Any, ...]:
+    def _with_features(self, numbers: np.ndarray, batch: Any) -> Any:
+        if isinstance(batch, Blank):
+            return batch
         images, *columns = _checked(batch, len(numbers))
         self._features.look_at(images)
         self._features.refresh()

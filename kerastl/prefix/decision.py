@@ -13,6 +13,7 @@ from kerastl.prefix.boundary import Boundary
 from kerastl.prefix.memory import available_memory, is_in_memory
 from kerastl.prefix.modes import CACHE_MODES
 from kerastl.prefix.sources import ImageSource
+from kerastl.processes.launch import launched
 
 MEMORY_SHARE = 0.25
 """Share of the memory that is available now which a cache may take."""
@@ -49,7 +50,9 @@ class CacheLimits:
         if disk is None:
             disk = int((shutil.disk_usage(folder).free + held.disk) * DISK_SHARE)
             disk = min(disk, memory) if shares else disk
-        return Room(memory, disk, is_shared=shares)
+        # Each process that trains with this one on its machine has a cache of its own.
+        parts = launched().local_world_size
+        return Room(memory // parts, disk // parts, is_shared=shares)
 
 
 @dataclass(frozen=True)

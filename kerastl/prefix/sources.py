@@ -12,6 +12,7 @@ import numpy as np
 
 from kerastl.blocks.block import IMAGES
 from kerastl.data.label_changes import ChangedCollate
+from kerastl.data.part_of_batches import CollatePart
 from kerastl.internals.loaders import remade
 from kerastl.prefix.numbering import Numbered, NumberedCollate, as_numbers
 
@@ -152,7 +153,7 @@ def _only_stacks(collate: Any) -> bool:
 
     from kerastl.data.batches import collate_sound
 
-    if isinstance(collate, ChangedCollate):
+    if isinstance(collate, ChangedCollate | CollatePart):
         return _only_stacks(collate.inner)
     return collate in (default_collate, collate_sound)
 

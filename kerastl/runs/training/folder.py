@@ -1,13 +1,19 @@
-"""Check that an output folder can take a run, and that the disk has room."""
+"""The output folder of a run: whether it can take one, and that the disk has room."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, REPORT_FILE, RUN_FILES
 from kerastl.internals.whole_files import remove_rest_of_safetensors, remove_unfinished
+from kerastl.processes.group import is_first, several, writing_apart
+from kerastl.runs.config import RunConfig
 
 # A weight and Adam's two moments, float32.
 _BYTES_PER_PARAMETER = 12
@@ -32,6 +38,27 @@ def check_place(folder: Path) -> None:
             f"`output` must be a folder that can be written. Received: {folder}, but {existing} "
             "cannot be written to. Name another."
         )
+
+
+@contextlib.contextmanager
+def other_processes_apart(config: RunConfig, *, resumes: bool) -> Iterator[RunConfig]:
+    """The options of this process: of several, all but the first run in folders of their own.
+
+    What they write goes at the end; the first process keeps the run.
+
+    Args:
+        config: The options of all.
+        resumes: Whether the folder has a run to go on with.
+    """
+    if not several() or is_first():
+        yield config
+        return
+    with tempfile.TemporaryDirectory(prefix="kerastl-", ignore_cleanup_errors=True) as name:
+        own = Path(name) / "run"
+        if resumes:
+            shutil.copytree(Path(config.output).expanduser(), own)
+        with writing_apart():
+            yield replace(config, output=str(own))
 
 
 def check_output(folder: Path, *, overwrite: bool) -> None:

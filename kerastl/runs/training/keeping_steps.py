@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerastl.data.ordering import SeededOrder, images_of_batches
+from kerastl.processes.group import current
 from kerastl.runs import checkpoints
 from kerastl.runs.interrupts import CTRL_C, Stopping
 from kerastl.runs.training.keeping import KeepEpochs
@@ -99,8 +100,7 @@ class StopOnSignal(keras.callbacks.Callback):
         self._keeps = steps
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._stopping.check()
-        self._stopping.wait()
+        self._check()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._stop_or_go_on()
@@ -110,10 +110,25 @@ class StopOnSignal(keras.callbacks.Callback):
 
     def _stop_or_go_on(self) -> None:
         try:
-            self._stopping.check()
-            self._stopping.wait()
+            self._check()
         except KeyboardInterrupt:
             self._stopping.wait()
             if self._keeps is not None:
                 self._keeps.save_before_the_end(self._stopping)
             raise
+
+    def _check(self) -> None:
+        """End here if a signal came, to any of several processes that train together.
+
+        Raises:
+            KeyboardInterrupt: If so, on all of them at the same step.
+        """
+        group = current()
+        if group is None:
+            self._stopping.check()
+            self._stopping.wait()
+            return
+        self._stopping.wait()
+        if group.agree(bool(self._stopping.signal)):
+            self._stopping.signal = self._stopping.signal or "SIGTERM"
+            raise KeyboardInterrupt(self._stopping.signal)
