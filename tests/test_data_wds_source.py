@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_shards import picture_of_many_kinds, pixels, png, sample, write_shard, write_shards
 
 from kerastl.data import load_data, parse_data_spec
@@ -386,3 +387,30 @@ def test_memory_is_flat_at_ten_times_the_data(tmp_path: Path, cache: Path) -> No
     (few, small), (many, large) = found
     assert (few, many) == (360, 3600)
     assert large - small < 25, f"{small:.0f} MB of 120 MB, {large:.0f} MB of 1,200 MB"
+
+
+def test_a_check_sees_the_files_in_the_shards(tmp_path: Path) -> None:
+    """Format and size of each, and a copy under two labels, as of files."""
+    from kerastl import check_data
+    from kerastl.checking.inventory import Inventory
+    from kerastl.checking.reading import read as read_facts
+
+    big = io.BytesIO()
+    Image.fromarray(pixels(3, size=900)).save(big, "JPEG")
+    samples = [sample(number, "ab"[number % 2]) for number in range(8)]
+    samples += [
+        ("big", {"jpg": big.getvalue(), "cls": b"a"}),
+        ("copy", {"png": png(1), "cls": b"a"}),
+    ]
+    write_shard(tmp_path / "a.tar", samples)
+    facts = read_facts(
+        Inventory.of(f"wds:{tmp_path}/a.tar", task="classification"), ImageSettings(image_size=32)
+    )
+    assert facts.formats.tolist() == ["PNG"] * 8 + ["JPEG", "PNG"]
+    assert facts.widths.tolist() == [8] * 8 + [900, 8]
+    found = check_data(f"wds:{tmp_path}/a.tar", backbone=None)
+    contradiction = [each for each in found.findings if each.kind.name == "contradiction"]
+    assert {image.name.rsplit("/", 1)[1] for image in contradiction[0].images} == {
+        "000001.png",
+        "copy.png",
+    }
