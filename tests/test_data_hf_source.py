@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,19 @@ def test_a_local_set_is_read_with_its_own_parts(
         np.testing.assert_array_equal(image, pixels(number))
         assert data.class_names[label] == ("cat", "dog")[number % 2]
     assert data.names("test")[0] == f"{tmp_path / 'pets'} test record 0"
+
+
+@pytest.mark.parametrize("kind", ["saved", "parquet", "imagefolder"])
+def test_records_are_read_in_a_process_that_was_not_forked(
+    library: Any, tmp_path: Path, kind: str
+) -> None:
+    spec = parse_data_spec(write_set(library, tmp_path / "pets", kind))
+    items = read_source(spec).parts["test"]
+    copy = pickle.loads(pickle.dumps(items))
+    np.testing.assert_array_equal(
+        np.asarray(copy.image(0, WHOLE)), np.asarray(items.image(0, WHOLE))
+    )
+    assert copy.content(0) == str(len(png(10)))
 
 
 @pytest.mark.parametrize("stored", ["image", "bytes"])

@@ -6,9 +6,11 @@ import gzip
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tarfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ import pytest
 from PIL import Image
 from tiny_shards import picture_of_many_kinds, pixels, png, sample, write_shard, write_shards
 
-from kerastl.data import load_data, parse_data_spec
+from kerastl.data import load_data, parse_data_spec, split_file
 from kerastl.data import shard_index as index_module
 from kerastl.data.resizing import ImageSettings
 from kerastl.data.shard_index import Wanted, index_of
+from kerastl.data.shard_patterns import expanded
 from kerastl.data.wds_source import read_source
 from kerastl.errors import BrokenImagesError, DataWarning, UnknownNameError
 
@@ -89,7 +92,7 @@ def test_parts_are_drawn_by_key_or_are_those_of_the_patterns(tmp_path: Path) -> 
         num_workers=0,
     )
     assert given.sizes == {"train": 10, "validation": 10, "test": 10}
-    assert given.understanding.origins["test"] == f"from {tmp_path}/train-*2.tar"
+    assert given.understanding.origins["test"] == "from train-*2.tar"
     assert given.names("test")[0].endswith("train-002.tar/000020.png")
 
 
@@ -414,3 +417,66 @@ def test_a_check_sees_the_files_in_the_shards(tmp_path: Path) -> None:
         "000001.png",
         "copy.png",
     }
+
+
+def test_records_are_read_in_a_process_that_was_not_forked(tmp_path: Path) -> None:
+    items = train(f"wds:{write_shards(tmp_path, shards=2, each=3)}")
+    copy = pickle.loads(pickle.dumps(items))
+    np.testing.assert_array_equal(np.asarray(copy.image(4, WHOLE)), pixels(4))
+
+
+def test_a_recorded_split_stays_whatever_shards_and_classes_come_later(tmp_path: Path) -> None:
+    write_shards(tmp_path, shards=2, each=10)
+    spec = f"wds:{tmp_path}/*.tar"
+    options: Any = {"image_size": 8, "num_workers": 0}
+    before = load_data(spec, **options)
+    split_file.save(tmp_path / "split.csv", before.split_rows())
+    write_shard(tmp_path / "new.tar", [sample(90, "cat"), sample(91, "ape"), sample(3, "dog")])
+    after = load_data(spec, split=tmp_path / "split.csv", **options)
+    assert after.class_names == ("cat", "dog")
+    assert after.split_rows() == before.split_rows()
+    assert "3 new, and left out" in " ".join(after.notes)
+
+
+def test_samples_are_those_that_webdataset_reads(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    names = [
+        *("a/0.1/x.png", "a/0.1/x.cls", "b.png", "b.seg.png", "b.cls", ".hidden.png"),
+        *("./c.JPG", "./c.cls", "d/e.cls", "d/e.png", "no_ending"),
+    ]
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for number, name in enumerate(names):
+            content = b"%d" % (number % 2) if name.endswith("cls") else png(number)
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            tar.addfile(about, io.BytesIO(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = {}
+        for each in webdataset.WebDataset(str(tmp_path / "a.tar"), shardshuffle=False):
+            images = [each[ending] for ending in ("png", "jpg") if ending in each]
+            expected[each["__key__"].removeprefix("./")] = (images[0], each["cls"].decode())
+    source = read(f"wds:{tmp_path}/a.tar")
+    items = source.parts["train"]
+    found = {
+        items.key(number).removeprefix("a.tar/"): (
+            items.encoded(number),
+            source.class_names[items.labels[number]],
+        )
+        for number in range(len(items.labels))
+    }
+    assert found == expected
+    assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["a.tar", "a-{000..012}.tar", "{a,b}-{0..2}.tar", "{x,y{1..2}}", "{3..1}", "{8..11}", "a{,b}"],
+)
+def test_braces_are_those_of_webdataset(pattern: str) -> None:
+    braceexpand = pytest.importorskip("braceexpand")
+    assert expanded(pattern) == list(braceexpand.braceexpand(pattern))
+
+
+def test_braces_that_stand_for_nothing_are_part_of_the_name() -> None:
+    assert expanded("{a}-{0..1}-{}") == ["{a}-0-{}", "{a}-1-{}"]

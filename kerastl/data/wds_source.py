@@ -135,7 +135,9 @@ def read_source(spec: DataSpec) -> SourceData:
         },
         names,
         Understanding(
-            {part: f"from {pattern}" for part, pattern in patterns.items() if len(patterns) > 1},
+            {part: f"from {Path(name).name}" for part, name in patterns.items()}
+            if len(patterns) > 1
+            else {},
             _left_out(index_by_shard),
             warnings=(*remarks, *_without_end(index_by_shard)),
         ),
