@@ -19,8 +19,9 @@ import pytest
 from PIL import Image
 from tiny_shards import picture_of_many_kinds, pixels, png, sample, write_shard, write_shards
 
-from kerastl.data import load_data, parse_data_spec, split_file
+from kerastl.data import copies, load_data, parse_data_spec, scanning, split_file
 from kerastl.data import shard_index as index_module
+from kerastl.data.digests import bytes_digest
 from kerastl.data.resizing import ImageSettings
 from kerastl.data.shard_index import Wanted, index_of
 from kerastl.data.shard_patterns import expanded
@@ -481,3 +482,71 @@ def test_braces_are_those_of_webdataset(pattern: str) -> None:
 
 def test_braces_that_stand_for_nothing_are_part_of_the_name() -> None:
     assert expanded("{a}-{0..1}-{}") == ["{a}-0-{}", "{a}-1-{}"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_headers_are_told_or_harmless(tmp_path: Path, seed: int) -> None:
+    """Bytes of headers changed at random, long names and sparse files among them: no other end."""
+    generator = np.random.default_rng(seed)
+    shard = tmp_path / "a.tar"
+    with tarfile.open(shard, "w", format=(tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)[seed % 2]) as tar:
+        for number in range(6):
+            for ending, content in sample(number, "ab"[number % 2])[1].items():
+                about = tarfile.TarInfo(f"{'é' * 70 * (number % 2)}{number}.{ending}")
+                about.size = len(content)
+                tar.addfile(about, io.BytesIO(content))
+    whole = shard.read_bytes()
+    with tarfile.open(shard) as tar:
+        offsets = [about.offset for about in tar.getmembers()]
+    told = []
+    for _ in range(60):
+        damaged = bytearray(whole)
+        start = int(generator.choice(offsets))
+        for place in start + generator.choice(1024, size=3):
+            damaged[place] = int(generator.choice([0, 0x30, 0x37, 0x53, 0x78, 0x80, 0xFF]))
+        for block in range(start, start + 1024, 512):  # the checksum fits again
+            header = damaged[block : block + 512]
+            header[148:156] = b" " * 8
+            damaged[block + 148 : block + 156] = b"%06o\0 " % sum(header)
+        shard.write_bytes(damaged)
+        try:
+            read(f"wds:{shard}")
+        except ValueError as error:
+            told.append(str(error))
+    assert told
+    assert all(message.endswith(".") for message in told)
+
+
+@pytest.mark.parametrize("size", [-512, -1, 2**80])
+def test_a_size_that_leads_back_or_beyond_is_no_endless_loop(tmp_path: Path, size: int) -> None:
+    shard = write_shard(tmp_path / "a.tar", [sample(n, "ab"[n % 2]) for n in range(4)])
+    damaged = bytearray(shard.read_bytes())
+    with tarfile.open(shard) as tar:
+        start = tar.getmember("000002.png").offset
+    sign = b"\xff" if size < 0 else b"\x80"
+    damaged[start + 124 : start + 136] = sign + (size % 256**11).to_bytes(11, "big")
+    header = damaged[start : start + 512]
+    header[148:156] = b" " * 8
+    damaged[start + 148 : start + 156] = b"%06o\0 " % sum(header)
+    shard.write_bytes(damaged)
+    with pytest.raises(ValueError, match="one whole tar file"):
+        read(f"wds:{shard}")
+
+
+def test_of_many_samples_each_is_digested_and_checked_as_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (scanning, copies):
+        monkeypatch.setattr(module, "CHECKED_UP_FRONT", 5)
+    samples = [sample(number, "ab"[number % 2]) for number in range(8)]
+    samples[4] = ("000004", {"png": png(4)[:60], "cls": b"a"})
+    write_shard(tmp_path / "a.tar", samples)
+    options: Any = {"image_size": 8, "num_workers": 0, "test_split": 0, "validation_split": 0}
+    data = load_data(f"wds:{tmp_path}/a.tar", skip_broken=True, **options)
+    assert {row.digest for row in data.split_rows()} == {""}
+    assert sum(len(labels) for _, labels in data.train) == 7
+    assert [image.path.name for image in data.skipped] == ["000004.png"]
+    rows = {row.path: row.digest for row in data.split_rows()}
+    assert rows["a.tar/000002"] == bytes_digest(png(2))
+    with pytest.raises(BrokenImagesError, match=r"a\.tar/000004\.png"):
+        list(load_data(f"wds:{tmp_path}/a.tar", **options).train)

@@ -218,14 +218,17 @@ def _samples(
 
 
 def _members(shard: Path, tar: tarfile.TarFile, size: int) -> Iterator[tarfile.TarInfo]:
+    end = 0
     try:
         while (member := tar.next()) is not None:
             # Python 3.11 to 3.14 keep every header that they have met.
             tar.members.clear()  # type: ignore[attr-defined]
-            if member.offset_data + member.size > size:
-                raise tarfile.ReadError("unexpected end of data")
+            # Sizes below 0 would lead back, and around for ever: CVE-2025-8194.
+            if not end < member.offset_data <= member.offset_data + member.size <= size:
+                raise tarfile.ReadError("a size that cannot be")
+            end = member.offset_data
             yield member
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise _cut_off(shard, tar.offset) from error
 
 
@@ -279,7 +282,7 @@ def _label(
     try:
         text = content.decode().strip()
         label = _value(json.loads(text), wanted.field) if wanted.field else text
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{wanted.label} of a sample of {printable(shard)} must be "
             f"{'JSON' if wanted.field else 'text in UTF-8'}. Received: {error} in "
