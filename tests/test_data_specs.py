@@ -23,6 +23,8 @@ from kerastl.errors import UnknownNameError
         ("tfds:mnist", DataSpec("tfds", "mnist")),
         ("tfds:cifar10_corrupted:fog_3", DataSpec("tfds", "cifar10_corrupted", "fog_3")),
         ("tfds:cifar10_corrupted/fog_3", DataSpec("tfds", "cifar10_corrupted", "fog_3")),
+        ("hf:me/photos?label=kind", DataSpec("hf", "me/photos", "label=kind")),
+        ("wds:a-{0..1}.tar?test=b.tar", DataSpec("wds", "a-{0..1}.tar", "test=b.tar")),
     ],
 )
 def test_a_spec_is_taken_apart(spec: str, expected: DataSpec) -> None:
@@ -63,7 +65,7 @@ def test_only_digits_suggest_an_image_size() -> None:
 
 def test_sources_are_listed_without_torch_or_keras() -> None:
     names = [source.name for source in list_data_sources()]
-    assert names == ["digits", "folder", "csv", "tfds"]
+    assert names == ["digits", "folder", "csv", "tfds", "hf", "wds"]
     code = (
         "import sys; from kerastl.data import list_data_sources; list_data_sources();"
         "print({'torch', 'keras', 'sklearn', 'tensorflow_datasets'} & set(sys.modules))"

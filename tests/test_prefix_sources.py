@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from prefix_fits import assert_same, classifier, train
 from small_runs import write_pictures
+from tiny_shards import write_shards
 from tiny_tfds import prepare
 
 import kerastl
@@ -26,9 +27,14 @@ def prepared(root, monkeypatch):
     return "tfds:tiny_pets"
 
 
+def shards(root, monkeypatch):
+    monkeypatch.setenv("KERASTL_CACHE", str(root / "cache"))
+    return f"wds:{write_shards(root, shards=3, each=6)}"
+
+
 @pytest.mark.parametrize(
     ("source", "num_workers"),
-    [pytest.param(folder, 2, marks=pytest.mark.slow), (table, 0), (prepared, 0)],
+    [pytest.param(folder, 2, marks=pytest.mark.slow), (table, 0), (prepared, 0), (shards, 0)],
 )
 @pytest.mark.parametrize("through", [pytest.param("layer2", marks=pytest.mark.slow), "layer4"])
 def test_history_with_the_cache_is_the_history_without(

@@ -133,7 +133,7 @@ def check_data(
     that has seen neither it nor a copy of it.
 
     Args:
-        data: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `digits`, or a
+        data: a spec such as `folder:PATH`, as `kerastl.load_data` takes it, or a
             pair of arrays, as `kerastl.load_data` takes them.
         backbone: Spec of the network for label errors; None: without them,
             which is much faster.

@@ -16,6 +16,7 @@ from kerastl.data.assigning import PARTS
 from kerastl.data.items import FileItems, ImageItems, groups_of
 from kerastl.data.resizing import ImageSettings
 from kerastl.data.sources import read_spec
+from kerastl.data.stored_items import EncodedItems
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
 
 BETWEEN_LABELS = ";"
@@ -87,8 +88,8 @@ class Inventory:
 
     @property
     def reads_in_threads(self) -> bool:
-        """Whether the images are files, which several threads may read."""
-        return all(isinstance(items, FileItems) for items in self._items)
+        """Whether the images are files or stored records, which several threads may read."""
+        return all(isinstance(items, EncodedItems) for items in self._items)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -102,6 +103,13 @@ class Inventory:
     def name(self, number: int) -> str:
         """Its path, or what else its source calls it."""
         return self._of(number).name(int(self.place[number]))
+
+    def encoded(self, number: int) -> Path | bytes | None:
+        """Its file, or the content of one; None where it is in memory or of a prepared set."""
+        items = self._of(number)
+        if isinstance(items, EncodedItems):
+            return items.encoded(int(self.place[number]))
+        return None
 
     def path(self, number: int) -> Path | None:
         """Its file; None where it is in memory or a record."""

@@ -16,6 +16,7 @@ from PIL import Image
 from kerastl.checking.inventory import Inventory
 from kerastl.data.decoding import decoding_reason, quiet_decoding
 from kerastl.data.digests import bytes_digest
+from kerastl.data.opening import regular_file
 from kerastl.data.resizing import ImageSettings, resized
 
 SIDE = 32
@@ -178,8 +179,8 @@ def _looked_at(
 ) -> _Seen:
     try:
         image = inventory.image(number, settings)
-        path = inventory.path(number)
-        size, kind, mode = (image.size, "", "") if path is None else _header(path)
+        encoded = inventory.encoded(number)
+        size, kind, mode = (image.size, "", "") if encoded is None else _header(encoded)
         thumbnail = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
         pixels = resized(image, settings) if wants_pixels else None
     except Exception as error:  # Pillow's decoders raise almost anything on broken data
@@ -198,9 +199,9 @@ def _looked_at(
     )
 
 
-def _header(path: Path) -> tuple[tuple[int, int], str, str]:
+def _header(encoded: Path | bytes) -> tuple[tuple[int, int], str, str]:
     """Size of the upright image, format and mode of a file that has been decoded."""
-    with Image.open(path) as image:
+    with regular_file(encoded) as file, Image.open(file) as image:
         try:
             turned = int(image.getexif().get(_ORIENTATION, 1)) >= _ON_ITS_SIDE
         except Exception:  # broken metadata raise almost anything; the pixels are sound

@@ -34,7 +34,7 @@ from kerastl.runs import backends
 @one_clear_line
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, metavar="[IMAGE]...")
-@click.option("--data", help="Labelled images instead: folder:PATH, csv:FILE, tfds:NAME or digits.")
+@click.option("--data", help="Labelled images instead, as a data spec: folder:PATH, csv:FILE, ...")
 @click.option(
     "--output",
     type=click.Path(path_type=Path),

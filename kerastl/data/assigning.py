@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from kerastl.data.items import FileItems, ImageItems, JoinedItems, SourceData, groups_of
+from kerastl.data.items import ImageItems, JoinedItems, SourceData, groups_of
 from kerastl.data.positional_splitting import grouped_split, positional_ranks
 from kerastl.data.split_file import HASHED, POSITIONAL, RecordedSplit, label_text, rows_of
 from kerastl.data.splitting import TRAIN, hashed_ranks, split
+from kerastl.data.stored_items import EncodedItems
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -198,7 +199,7 @@ def _without_new_classes(data: SourceData, record: RecordedSplit) -> SourceData:
     renumbered[kept] = np.arange(len(kept))
     parts = {}
     for part, items in data.parts.items():
-        if not isinstance(items, FileItems):
+        if not isinstance(items, EncodedItems):
             return data
         rows = items.some(np.flatnonzero(~np.isin(items.labels, new)))
         parts[part] = replace(rows, labels=renumbered[rows.labels])

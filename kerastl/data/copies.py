@@ -11,6 +11,7 @@ import numpy as np
 from kerastl.data.digests import bytes_digest, copies, file_digests
 from kerastl.data.items import ArrayItems, FileItems, ImageItems, SourceData, groups_of
 from kerastl.data.scanning import CHECKED_UP_FRONT
+from kerastl.data.stored_items import StoredItems
 
 _MOST_LISTED = 5
 _FEWEST_PICTURES = 3
@@ -30,6 +31,9 @@ def with_digests(data: SourceData) -> SourceData:
 def _digested(items: ImageItems) -> ImageItems:
     if isinstance(items, FileItems):
         return replace(items, digests=file_digests(items.paths))
+    if isinstance(items, StoredItems):
+        digests = [items.read_digest(index) for index in range(len(items.labels))]
+        return replace(items, digests=np.array(digests, dtype=str))
     if isinstance(items, ArrayItems):
         digests = [bytes_digest(image.tobytes()) for image in items.images]
         return replace(items, digests=np.array(digests, dtype=str))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -25,10 +24,9 @@ from kerastl.data.csv_paths import image_files
 from kerastl.data.csv_table import Table, plain, read_table
 from kerastl.data.items import FileItems, SourceData
 from kerastl.data.part_names import part_of
-from kerastl.data.specs import DataSpec
+from kerastl.data.specs import DataSpec, options_of
 from kerastl.data.tasks import CLASSIFICATION, MULTI_LABEL
 from kerastl.data.understanding import Understanding, alike_names, alike_sentence
-from kerastl.errors import unknown_name
 from kerastl.internals.printable import printable
 
 _PATH_NAMES = (
@@ -127,11 +125,7 @@ def read_source(spec: DataSpec, task: str = CLASSIFICATION) -> SourceData:
 
 
 def _given(spec: DataSpec) -> dict[str, str]:
-    given = dict(parse_qsl(spec.config, keep_blank_values=True))
-    for name in given:
-        if name not in _KINDS:
-            listing = f"A csv spec may say {', '.join(_KINDS)}."
-            raise unknown_name("column of a csv spec", name, _KINDS, how_to_list=listing)
+    given = options_of(spec, _KINDS, what="column")
     if "label" in given and "labels" in given:
         raise ValueError(
             f"A csv spec must have label or labels. Received: both in {spec.config!r}. "

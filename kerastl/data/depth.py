@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image
@@ -13,6 +15,8 @@ from PIL import Image
 from kerastl.data.decoding import FULL_WHITE, is_sixteen_bit, quiet_decoding
 from kerastl.data.formats import readable_formats
 from kerastl.data.items import ImageItems, SourceData
+from kerastl.data.opening import regular_file
+from kerastl.data.stored_items import EncodedItems
 
 _WHITES = (255, 1023, 4095, 16383)
 _PROBED = 32
@@ -21,6 +25,8 @@ _MOST_THREADS = 8
 _PNG = b"\x89PNG\r\n\x1a\n"
 # Of 14 bits and fewer the high byte is below this.
 _DARK = 64
+
+_Image = tuple[EncodedItems, int]
 
 
 def white_of(data: SourceData) -> int | None:
@@ -35,11 +41,10 @@ def white_of(data: SourceData) -> int | None:
     Returns:
         255, 1023, 4095, 16383 or 65535; None where no 16-bit image was seen.
     """
-    paths = _paths(data.parts)
     with quiet_decoding(), ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
-        if not any(threads.map(_is_sixteen_bit, _spread(paths, _PROBED))):
+        if not any(threads.map(_is_sixteen_bit, _spread(data.parts, _PROBED))):
             return None
-        highest = max(threads.map(_highest, _spread(paths, _MOST_READ)))
+        highest = max(threads.map(_highest, _spread(data.parts, _MOST_READ)))
     if highest <= 0:  # black, or broken
         return None
     return next((white for white in _WHITES if highest <= white), FULL_WHITE)
@@ -62,8 +67,7 @@ def dark_color_warning(data: SourceData) -> str | None:
     Args:
         data: The images.
     """
-    some = _spread(_paths(data.parts), _PROBED)
-    deep = [path for path in some if _is_deep_color(path)]
+    deep = [image for image in _spread(data.parts, _PROBED) if _is_deep_color(image)]
     if not deep:
         return None
     with quiet_decoding():
@@ -71,52 +75,67 @@ def dark_color_warning(data: SourceData) -> str | None:
     if not 0 <= highest < _DARK:
         return None
     return (
-        f"16-bit colour images such as {deep[0].name} come out nearly black, {highest} of 255 at "
-        "most: they use few of their bits, and only the high byte is read. Save them with 8 bits "
-        "per channel."
+        f"16-bit colour images such as {_shown(deep[0])} come out nearly black, {highest} of 255 "
+        "at most: they use few of their bits, and only the high byte is read. Save them with 8 "
+        "bits per channel."
     )
 
 
-def _is_deep_color(path: Path) -> bool:
-    """Whether a file is a PNG of 16 bits per channel in colour, by its header."""
+def _shown(image: _Image) -> str:
+    items, index = image
+    return Path(items.name(index)).name
+
+
+@contextlib.contextmanager
+def _opened(image: _Image) -> Iterator[IO[bytes]]:
+    items, index = image
+    with regular_file(items.encoded(index)) as file:
+        yield file
+
+
+def _is_deep_color(image: _Image) -> bool:
+    """Whether an image is a PNG of 16 bits per channel in colour, by its header."""
     try:
-        with path.open("rb") as file:
+        with _opened(image) as file:
             header = file.read(26)
     except OSError:
         return False
     return header[:8] == _PNG and len(header) == 26 and header[24] == 16 and header[25] in (2, 6)
 
 
-def _highest_color(path: Path) -> int:
+def _highest_color(image: _Image) -> int:
     try:
-        with Image.open(path, formats=("PNG",)) as image:
-            return int(np.asarray(image.convert("RGB")).max())
+        with _opened(image) as file, Image.open(file, formats=("PNG",)) as picture:
+            return int(np.asarray(picture.convert("RGB")).max())
     except Exception:  # a broken file is for whoever reads it
         return -1
 
 
-def _paths(parts: Mapping[str, ImageItems]) -> list[Path]:
-    """Every file of the parts, each once."""
-    found = [path for items in parts.values() for path in getattr(items, "paths", ())]
-    return list(dict.fromkeys(found))
+def _spread(parts: Mapping[str, ImageItems], count: int) -> list[_Image]:
+    """At most so many of the files and records of the parts, evenly spaced."""
+    encoded = [items for items in parts.values() if isinstance(items, EncodedItems)]
+    total = sum(len(items.labels) for items in encoded)
+    wanted = range(0, total, max(1, -(-total // count)))
+    start, found = 0, []
+    for items in encoded:
+        stop = start + len(items.labels)
+        found += [(items, number - start) for number in wanted if start <= number < stop]
+        start = stop
+    return found
 
 
-def _spread(paths: Sequence[Path], count: int) -> Sequence[Path]:
-    return paths[:: max(1, -(-len(paths) // count))]
-
-
-def _is_sixteen_bit(path: Path) -> bool:
+def _is_sixteen_bit(image: _Image) -> bool:
     try:
-        with Image.open(path, formats=readable_formats()) as image:
-            return is_sixteen_bit(image)
+        with _opened(image) as file, Image.open(file, formats=readable_formats()) as picture:
+            return is_sixteen_bit(picture)
     except Exception:  # a broken file is for whoever reads it
         return False
 
 
-def _highest(path: Path) -> int:
+def _highest(image: _Image) -> int:
     """The highest value of a 16-bit image; -1 of any other."""
     try:
-        with Image.open(path, formats=readable_formats()) as image:
-            return int(np.asarray(image).max()) if is_sixteen_bit(image) else -1
+        with _opened(image) as file, Image.open(file, formats=readable_formats()) as picture:
+            return int(np.asarray(picture).max()) if is_sixteen_bit(picture) else -1
     except Exception:  # a broken file is for whoever reads it
         return -1

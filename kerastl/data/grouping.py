@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from kerastl.data.items import FileItems, SourceData, groups_of
+from kerastl.data.stored_items import EncodedItems
 
 _MOST_LISTED = 5
 
@@ -32,28 +34,35 @@ def grouped_by_name(data: SourceData, pattern: str) -> SourceData:
             f"`group_by` must be a regular expression. Received: group_by={pattern!r}, where: "
             f"{error}."
         ) from error
-    parts = {}
+    parts: dict[str, EncodedItems] = {}
     found = 0
     for part, items in data.parts.items():
-        if not isinstance(items, FileItems) or groups_of(items) is not None:
+        if not isinstance(items, EncodedItems) or groups_of(items) is not None:
             raise ValueError(
                 "`group_by` must be for image files that have no groups yet. Received: "
                 f"group_by={pattern!r} for other data. Leave it out; a table names the column of "
                 "groups: csv:FILE?group=COLUMN."
             )
-        names = [_group_of(compiled, path.name) for path in items.paths]
+        names = [_group_of(compiled, _name(items, index)) for index in range(len(items.labels))]
         found += sum(name is not None for name in names)
         groups = [
             f"{part} {number}, alone" if name is None else name for number, name in enumerate(names)
         ]
         parts[part] = replace(items, groups=np.array(groups, dtype=str))
     if not found:
-        first = next(path.name for items in parts.values() for path in items.paths)
+        first = next(_name(items, 0) for items in parts.values() if len(items.labels))
         raise ValueError(
             f"`group_by` must be found in the names of files. Received: group_by={pattern!r}, "
             f"which is in none, such as {first!r}. Try it on that name."
         )
     return replace(data, parts=parts)
+
+
+def _name(items: EncodedItems, index: int) -> str:
+    """The name of an image's file, or the last piece of a record's key."""
+    if isinstance(items, FileItems):
+        return items.paths[index].name
+    return PurePosixPath(items.key(index)).name
 
 
 def _group_of(pattern: re.Pattern[str], name: str) -> str | None:

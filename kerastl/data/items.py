@@ -87,6 +87,10 @@ class FileItems:
         """Yes."""
         return True
 
+    def encoded(self, index: int) -> Path:
+        """The file."""
+        return self.paths[index]
+
     def image(self, index: int, settings: ImageSettings) -> Image.Image:
         """The image at `index`, of mode "RGB", no smaller than the settings need it."""
         return decoded(self.paths[index], background=settings.background, settings=settings)

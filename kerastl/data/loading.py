@@ -246,9 +246,10 @@ def load_data(
     or numbers; groups, and copies of an image, whole.
 
     Args:
-        spec: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `digits`, or a
-            pair of arrays: pixels 0-255, `(images, height, width, 3 or 1)` or
-            `(images, height, width)`, and class numbers, `(images,)`.
+        spec: `folder:PATH`, `csv:FILE`, `tfds:NAME[:CONFIG]`, `hf:NAME`,
+            `hf:FOLDER`, `wds:PATTERN`, `digits`, or a pair of arrays: pixels
+            0-255, `(images, height, width, 3 or 1)` or `(images, height,
+            width)`, and class numbers, `(images,)`.
         image_size: Height and width of every image, pixels.
         batch_size: Images per batch.
         validation_split: Fraction for validation, in `[0, 1)`; 0 for none.

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kerastl.data.decoding import decoded, decoding_reason, quiet_decoding
-from kerastl.data.items import BrokenImage, FileItems, SourceData
+from kerastl.data.items import BrokenImage, SourceData
 from kerastl.data.resizing import ImageSettings
+from kerastl.data.stored_items import EncodedItems
 from kerastl.errors import BrokenImagesError
 
 CHECKED_UP_FRONT = 5000
@@ -37,19 +39,23 @@ def broken_images(paths: Sequence[Path], *, progress: bool = False) -> list[Brok
     Returns:
         Each broken file and why.
     """
+    reasons = _reasons(paths, _why_broken, progress=progress)
+    return [BrokenImage(path, why) for path, why in zip(paths, reasons, strict=True) if why]
+
+
+def _reasons(
+    images: Sequence[Any], why_broken: Callable[[Any], str | None], *, progress: bool
+) -> list[str | None]:
+    """Why each image cannot be decoded, or None."""
     with quiet_decoding(), ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
-        reasons: Iterable[str | None] = threads.map(_reason, paths)
-        if progress and len(paths) > _PROGRESS_FROM:
+        reasons: Iterable[str | None] = threads.map(why_broken, images)
+        if progress and len(images) > _PROGRESS_FROM:
             from tqdm import tqdm
 
             reasons = tqdm(
-                reasons, total=len(paths), desc="Checking images", unit="image", file=sys.stderr
+                reasons, total=len(images), desc="Checking images", unit="image", file=sys.stderr
             )
-        return [
-            BrokenImage(path, reason)
-            for path, reason in zip(paths, reasons, strict=True)
-            if reason is not None
-        ]
+        return list(reasons)
 
 
 def without_broken_images(
@@ -57,9 +63,9 @@ def without_broken_images(
 ) -> tuple[SourceData, tuple[BrokenImage, ...]]:
     """The data with its broken files left out, and what they were.
 
-    Sources other than folders hold decoded or checked images and come back as
-    they are, and so do folders with more than `CHECKED_UP_FRONT` files: a
-    training on many files starts before all are read.
+    Arrays, digits and prepared sets hold decoded or checked images and come
+    back as they are, and so does what has more than `CHECKED_UP_FRONT` files
+    or records: a training on many starts before all are read.
 
     Args:
         data: Images and labels.
@@ -70,21 +76,34 @@ def without_broken_images(
         BrokenImagesError: If files are broken and are not to be skipped, or
             if a class has no other files.
     """
-    files = {part: items for part, items in data.parts.items() if isinstance(items, FileItems)}
-    paths = [path for items in files.values() for path in items.paths]
-    if len(paths) > CHECKED_UP_FRONT:
+    encoded = {part: items for part, items in data.parts.items() if isinstance(items, EncodedItems)}
+    if sum(len(items.labels) for items in encoded.values()) > CHECKED_UP_FRONT:
         return data, ()
-    broken = tuple(broken_images(paths, progress=progress))
+    images = [
+        (part, items, index)
+        for part, items in encoded.items()
+        for index in range(len(items.labels))
+    ]
+    reasons = _reasons(images, lambda image: _why_broken_at(*image[1:]), progress=progress)
+    broken = tuple(
+        BrokenImage(Path(items.name(index)), why)
+        for (_, items, index), why in zip(images, reasons, strict=True)
+        if why
+    )
     if not broken:
         return data, ()
     listing = _listing(broken)
     if not skip_broken:
         raise BrokenImagesError(
-            f"{len(broken)} of {len(paths)} images cannot be decoded. "
+            f"{len(broken)} of {len(images)} images cannot be decoded. "
             f"Mend or remove them, or pass `skip_broken=True`, in the shell "
             f"--skip-broken, to leave them out.\n{listing}"
         )
-    kept = _kept(files, {image.path for image in broken})
+    sound: dict[str, list[int]] = {part: [] for part in encoded}
+    for (part, _, index), why in zip(images, reasons, strict=True):
+        if not why:
+            sound[part].append(index)
+    kept = {part: items.some(sound[part]) for part, items in encoded.items()}
     for part, items in kept.items():
         if items.labels.ndim > 1:
             continue
@@ -98,20 +117,20 @@ def without_broken_images(
     return replace(data, parts={**data.parts, **kept}), broken
 
 
-def _reason(path: Path) -> str | None:
+def _why_broken(path: Path) -> str | None:
+    return _why(lambda: path)
+
+
+def _why_broken_at(items: EncodedItems, index: int) -> str | None:
+    return _why(lambda: items.encoded(index))
+
+
+def _why(encoded: Callable[[], Path | bytes]) -> str | None:
     try:
-        decoded(path, settings=_SMALL)
+        decoded(encoded(), settings=_SMALL)
     except Exception as error:  # Pillow's decoders raise almost anything on broken data
         return decoding_reason(error)
     return None
-
-
-def _kept(files: Mapping[str, FileItems], broken: set[Path]) -> dict[str, FileItems]:
-    kept = {}
-    for part, items in files.items():
-        sound = [number for number, path in enumerate(items.paths) if path not in broken]
-        kept[part] = items.some(sound)
-    return kept
 
 
 def _listing(broken: Sequence[BrokenImage]) -> str:

@@ -6,11 +6,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path, PurePath
 
-_WITH_PATHS = ("folder", "csv")
+from kerastl.data.shard_patterns import folder_of
+
+_WITH_PATHS = ("folder", "csv", "wds", "hf")
+_WITH_OPTIONS = ("csv", "wds", "hf")
 
 
 def path_of(spec: str) -> Path | None:
     """The file or folder that a data spec names, or None where it names neither.
+
+    Of a pattern it is the folder that the pattern begins with.
 
     Example:
 
@@ -20,7 +25,9 @@ def path_of(spec: str) -> Path | None:
     found: list[Path] = []
 
     def take(path: str) -> str:
-        found.append(Path(path).expanduser())
+        given = Path(path).expanduser()
+        is_pattern = spec.startswith("wds:") or not set("*[{").isdisjoint(path)
+        found.append(folder_of(str(given)) if is_pattern else given)
         return path
 
     _with_path(spec, take)
@@ -49,7 +56,7 @@ def relative_to(spec: str, folder: Path) -> str:
     'folder:../../photos'
     """
 
-    return _with_path(spec, lambda path: relative_path(path, folder))
+    return _with_path(spec, lambda path: _marked(spec, relative_path(path, folder)))
 
 
 def relative_path(path: str, folder: Path) -> str:
@@ -69,7 +76,9 @@ def resolved(spec: str, folder: Path) -> str:
     >>> resolved("folder:../../photos", Path("runs/first"))
     'folder:photos'
     """
-    return _with_path(spec, lambda path: os.path.normpath(folder / Path(path).expanduser()))
+    return _with_path(
+        spec, lambda path: _marked(spec, os.path.normpath(folder / Path(path).expanduser()))
+    )
 
 
 def with_path(spec: str, path: Path) -> str:
@@ -103,7 +112,30 @@ def same_data(first: str | None, second: str | None) -> bool:
 def _with_path(spec: str, change: Callable[[str], str]) -> str:
     """The spec with another path; whatever names none, or is empty, as it is."""
     source, colon, rest = spec.partition(":")
-    path, mark, columns = rest.partition("?") if source == "csv" else (rest, "", "")
-    if source not in _WITH_PATHS or not path:
+    path, mark, options = rest.partition("?") if source in _WITH_OPTIONS else (rest, "", "")
+    if source not in _WITH_PATHS or not path or (source == "hf" and not is_local(path)):
         return spec
-    return f"{source}{colon}{change(path)}{mark}{columns}"
+    return f"{source}{colon}{change(path)}{mark}{options}"
+
+
+def is_local(name: str) -> bool:
+    """Whether what an `hf` spec names is a path, and no set of the Hugging Face Hub.
+
+    Names there are one or two words, so a path begins as paths do, is a
+    pattern, has more pieces, or is there.
+
+    Example:
+
+    >>> [is_local(name) for name in ("./photos", "/data/*.parquet", "beans", "me/photos")]
+    [True, True, False, False]
+    """
+    path = Path(name).expanduser()
+    begins = name.startswith((".", "~")) or path.is_absolute()
+    return begins or "*" in name or len(PurePath(name).parts) > 2 or path.exists()
+
+
+def _marked(spec: str, path: str) -> str:
+    """A path that an `hf` spec shows to be one, wherever it is read."""
+    if not spec.startswith("hf:") or path.startswith(".") or Path(path).is_absolute():
+        return path
+    return f"./{path}"

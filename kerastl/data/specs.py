@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 from kerastl.data.tasks import CLASSIFICATION, TASKS
 from kerastl.errors import unknown_name
@@ -42,8 +44,8 @@ class DataSpec:
     Attributes:
         source: Name of the source.
         name: Folder, file or data set; empty for a source that is one data set.
-        config: Configuration or version of the data set, or the columns of a
-            file; empty if none.
+        config: Configuration or version of the data set, or the options after
+            a `?`; empty if none.
     """
 
     source: str
@@ -51,7 +53,7 @@ class DataSpec:
     config: str = ""
 
     def __str__(self) -> str:
-        if self.source == "csv" and self.config:
+        if self.source in _WITH_OPTIONS and self.config:
             return f"{self.source}:{self.name}?{self.config}"
         return ":".join(piece for piece in (self.source, self.name, self.config) if piece)
 
@@ -86,8 +88,23 @@ _SOURCES = {
             "A TensorFlow Datasets set with images and labels, read without TensorFlow.",
             "kerastl.data.tfds_source",
         ),
+        DataSource(
+            "hf",
+            "hf:NAME|FOLDER[?image=COLUMN&label=COLUMN&train=SPLIT&test=SPLIT&config=NAME]",
+            "A set of the library `datasets`: saved, as parquet files or images, or by its name.",
+            "kerastl.data.hf_source",
+        ),
+        DataSource(
+            "wds",
+            "wds:PATTERN[?label=ENDING&image=ENDING&validation=PATTERN&test=PATTERN]",
+            "Shards as webdataset writes them, such as wds:shards/train-{000..099}.tar.",
+            "kerastl.data.wds_source",
+        ),
     )
 }
+
+# Sources whose specs may go on with `?` and options.
+_WITH_OPTIONS = ("csv", "hf", "wds")
 
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
 
@@ -98,7 +115,7 @@ def list_data_sources() -> tuple[DataSource, ...]:
     Example:
 
     >>> [source.name for source in list_data_sources()]
-    ['digits', 'folder', 'csv', 'tfds']
+    ['digits', 'folder', 'csv', 'tfds', 'hf', 'wds']
     """
     return tuple(_SOURCES.values())
 
@@ -119,7 +136,7 @@ def parse_data_spec(spec: str) -> DataSpec:
     """A data spec, taken apart; nothing is opened.
 
     Args:
-        spec: `folder:PATH`, `tfds:NAME[:CONFIG]` or `digits`.
+        spec: In a form that `list_data_sources` gives.
 
     Returns:
         The pieces. The path of a folder is kept as it was written.
@@ -154,11 +171,36 @@ def parse_data_spec(spec: str) -> DataSpec:
         raise ValueError(f"`spec` must have the form '{source.form}'. Received: spec={spec!r}.")
     if name == "folder":
         return DataSpec(name, rest)
-    if name == "csv":
-        file, _, columns = rest.partition("?")
-        return DataSpec(name, file, columns)
+    if name in _WITH_OPTIONS:
+        file, _, options = rest.partition("?")
+        return DataSpec(name, file, options)
     data_set, _, config = rest.replace("/", ":", 1).partition(":")
     return DataSpec(name, data_set, config)
+
+
+def options_of(spec: DataSpec, known: Sequence[str], *, what: str) -> dict[str, str]:
+    """What a spec says after its `?`, by name.
+
+    Args:
+        spec: A spec with options.
+        known: Every name that it may have.
+        what: What such a name stands for, as an error says it.
+
+    Raises:
+        UnknownNameError: If it has another.
+
+    Example:
+
+    >>> options_of(parse_data_spec("wds:a.tar?label=txt"), ("label",), what="option")
+    {'label': 'txt'}
+    """
+    given = dict(parse_qsl(spec.config, keep_blank_values=True))
+    for name in given:
+        if name not in known:
+            kind = f"{'an' if spec.source == 'hf' else 'a'} {spec.source} spec"
+            listing = f"A{kind[1:]} may say {', '.join(known)}."
+            raise unknown_name(f"{what} of {kind}", name, known, how_to_list=listing)
+    return given
 
 
 def tfds_name(spec: DataSpec) -> str:

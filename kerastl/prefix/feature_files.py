@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from kerastl.internals.user_cache import user_cache
 from kerastl.internals.whole_files import UNFINISHED, remove_unfinished, write_whole
 
-FOLDER_VARIABLE = "KERASTL_CACHE"
 LIMIT_VARIABLE = "KERASTL_CACHE_LIMIT"
 DEFAULT_LIMIT = 2_000_000_000
 """Bytes that all files may take together."""
@@ -143,13 +143,7 @@ class FeatureFiles:
 
 def cache_folder() -> Path:
     """Where features are kept: below `KERASTL_CACHE`, else in the user's cache folder."""
-    import platformdirs
-
-    given = os.environ.get(FOLDER_VARIABLE)
-    base = (
-        Path(given).expanduser() if given else Path(platformdirs.user_cache_dir("kerastl", False))
-    )
-    return base / "features"
+    return user_cache("features")
 
 
 def cache_limit() -> int:

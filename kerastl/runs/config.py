@@ -53,7 +53,11 @@ def _option(default: Any, help: str, **limits: Any) -> Any:
 class RunConfig:
     """The options of `kerastl run` and `kerastl plan`; each field carries its own help."""
 
-    data: str = _option("digits", "Images to train on: folder:PATH, csv:FILE, tfds:NAME or digits.")
+    data: str = _option(
+        "digits",
+        "Images to train on: folder:PATH, csv:FILE, tfds:NAME, hf:NAME_OR_FOLDER, wds:PATTERN "
+        "or digits.",
+    )
     task: str = _option(
         CLASSIFICATION,
         "What is predicted: one class per image, any number of them, or numbers.",

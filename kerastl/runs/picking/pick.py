@@ -56,7 +56,7 @@ def pick(
     transferability is used: they mislead.
 
     Args:
-        data: `folder:PATH`, `csv:FILE`, `tfds:NAME`, `digits`, or a pair of
+        data: a spec such as `folder:PATH`, as `load_data` takes it, or a pair of
             arrays, as `kerastl.load_data` takes them; one class per image.
         backbones: Specs, globs over `kerastl.list_backbones()`, or "curated".
             None: all whose weights are on this machine.
