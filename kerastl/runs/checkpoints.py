@@ -4,7 +4,7 @@ A checkpoint is one safetensors file: tensors, and a JSON header. It holds the
 weights and moving statistics, the seeds of dropout, the optimizer's state by
 block, the best weights so far and those at the start, what early stopping remembers, the random
 state of Python, NumPy and torch, how far the run had come and, amid an epoch, what its
-metrics have summed.
+metrics have summed; and which images have turned out to be broken.
 """
 
 from __future__ import annotations
@@ -84,6 +84,10 @@ class Checkpoint:
         """The weights of the best epoch so far, in the order of `model.get_weights()`."""
         return _numbered(self.arrays, "best") or None
 
+    def broken(self, part: str) -> np.ndarray | None:
+        """Whether each image of a part had turned out to be broken; None where none had."""
+        return self.arrays.get(f"broken/{part}")
+
     @property
     def start_weights(self) -> list[np.ndarray] | None:
         """The weights with the solved head that the run started from, in the same order."""
@@ -100,6 +104,7 @@ def save(
     best_weights: Sequence[np.ndarray] | None = None,
     start_weights: Sequence[np.ndarray] | None = None,
     metrics: Sequence[np.ndarray] = (),
+    broken: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -112,6 +117,7 @@ def save(
         best_weights: Weights of the best epoch so far, if they are kept.
         start_weights: Those with the solved head, if they may come back.
         metrics: What the metrics of the epoch under way have summed, as `summed` gives it.
+        broken: By part, whether each image has turned out to be broken, `(images,)`.
 
     Raises:
         OSError: If the disk is full.
@@ -121,6 +127,7 @@ def save(
     arrays |= _with_numbers("best", best_weights or ())
     arrays |= _with_numbers("start", start_weights or ())
     arrays |= _with_numbers("metrics", metrics)
+    arrays |= {f"broken/{part}": found for part, found in (broken or {}).items() if found.any()}
     random_arrays, random_header = _random_state()
     header = {
         "format": FORMAT,
@@ -190,7 +197,8 @@ def restore(model: Any, checkpoint: Checkpoint) -> None:
         ValueError: If the checkpoint is of another model.
     """
     _assign(model.variables, "variables", checkpoint)
-    _restore_optimizer(model, checkpoint.arrays)
+    if checkpoint.progress.epochs or checkpoint.progress.steps:  # else the optimizer has no state
+        _restore_optimizer(model, checkpoint.arrays)
 
 
 def _assign(
