@@ -53,6 +53,24 @@ class Progress:
     steps: int = 0
     images: int = 0
 
+    def check(self) -> None:
+        """Refuse what no run has written.
+
+        Raises:
+            TypeError: If so, with the field.
+        """
+        counts = (self.phase, self.phase_start, self.steps, self.images)
+        is_possible = {
+            "counts": all(_is_number(each, int) and each >= 0 for each in counts),
+            "epochs": isinstance(self.epochs, list) and all(map(_are_scores, self.epochs)),
+            "start": self.start is None or _are_scores(self.start),
+            "best": self.best is None
+            or (_are_scores(self.best) and {"wait", "best", "best_epoch"} <= set(self.best)),
+        }
+        wrong = [name for name, possible in is_possible.items() if not possible]
+        if wrong or self.phase_start > len(self.epochs) or (self.images > 0) != (self.steps > 0):
+            raise TypeError(f"its progress is none of a run: {', '.join(wrong) or 'counts'}")
+
     @property
     def has_begun(self) -> bool:
         """Whether there is something to go on from."""
@@ -162,10 +180,13 @@ def load(path: Path) -> Checkpoint:
         written = metadata.get(_DIGEST)
         if header["format"] > _WITHOUT_DIGEST and written != digest_of(metadata[_HEADER], arrays):
             raise _damaged(path, "its digest is not that of its content")
+        progress = Progress(**header["progress"])
+        progress.check()
+        _check_random_state(header["random"], arrays)
         return Checkpoint(
             config=header["config"],
             data=header["data"],
-            progress=Progress(**header["progress"]),
+            progress=progress,
             versions=header["versions"],
             arrays=arrays,
             random_state=header["random"],
@@ -181,6 +202,30 @@ def _damaged(path: Path, reason: str) -> DamagedFileError:
         f"{path} is not a checkpoint of a run, or it is damaged ({reason}). Run anew with "
         "--overwrite; the run's config.toml repeats it."
     )
+
+
+def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _are_scores(values: Any) -> bool:
+    return isinstance(values, dict) and all(_is_number(v, (int, float)) for v in values.values())
+
+
+def _check_random_state(state: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse what is no state of random numbers.
+
+    Raises:
+        TypeError: If so.
+    """
+    try:
+        version, numbers, gauss = state["python"]
+        random.Random().setstate((version, tuple(numbers), gauss))
+        np.random.RandomState().set_state(("MT19937", arrays["random/numpy"], *state["numpy"]))
+        if arrays["random/torch"].dtype != np.uint8:
+            raise TypeError("torch's is of another type")
+    except (ValueError, OverflowError, TypeError) as error:
+        raise TypeError(f"its random state is none: {error}") from error
 
 
 def _newer(path: Path, header: Mapping[str, Any]) -> ValueError:

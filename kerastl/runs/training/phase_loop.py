@@ -10,6 +10,7 @@ import numpy as np
 
 from kerastl.data import split_file
 from kerastl.data.class_weights import balanced_weights
+from kerastl.errors import DamagedFileError
 from kerastl.evaluation.run_record import CHECKPOINT_FILE, CONFIG_FILE, SPLIT_FILE
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
@@ -60,6 +61,7 @@ class Training:
             # kerastl 0.1 has written a fingerprint into its checkpoints.
             known = (data, prepared.data.fingerprint())
             check_same_images(resume, known, prepared.config.data)
+            check_progress(resume, prepared)
             mark_broken(prepared.data, resume)
         self.keep = KeepEpochs(
             folder,
@@ -269,6 +271,22 @@ def check_same_images(checkpoint: Checkpoint, known: Sequence[str], spec: str) -
         raise ValueError(
             f"`data` must be what it was when the run began. Received: {spec}, whose training "
             "images or labels have changed since. Start anew with --overwrite."
+        )
+
+
+def check_progress(checkpoint: Checkpoint, prepared: PreparedRun) -> None:
+    """Refuse to go on from where this run cannot have been.
+
+    Raises:
+        DamagedFileError: If so.
+    """
+    progress = checkpoint.progress
+    images = prepared.data.sizes["train"]
+    if progress.phase > len(prepared.phases) or progress.images > images:
+        raise DamagedFileError(
+            f"{CHECKPOINT_FILE} must be of this run. Received: phase {progress.phase + 1} of "
+            f"{len(prepared.phases)}, {progress.images:,} of {images:,} images. Run anew with "
+            "--overwrite."
         )
 
 
