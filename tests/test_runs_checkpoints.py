@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from kerastl.errors import DamagedFileError
 from kerastl.runs import checkpoints
+from kerastl.runs.checkpoint_digest import digest_of
 from kerastl.runs.checkpoints import Progress
 
 
@@ -19,7 +20,7 @@ def written(tmp_path_factory):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     model.compile("adam", "mse")
     model.fit(np.ones((4, 3)), np.ones((4, 4)), verbose=0)
-    progress = Progress(1, 2, [{"loss": 0.5, "val_loss": float("nan")}])
+    progress = Progress(1, 2, [{"loss": 1.0}, {"loss": 0.5, "val_loss": float("nan")}])
     best = [np.ones((2, 3), "float32"), np.zeros((0, 4), "float32"), np.array(3)]
     checkpoints.save(
         file, model, progress, config='data = "ü"\n', data="of a test", best_weights=best
@@ -94,5 +95,37 @@ def test_an_old_header_of_wrong_types_is_damage(change, written, tmp_path):
     header = {**json.loads(metadata["kerastl"]), "format": 2}
     change(header)
     save_file(tensors, tmp_path / "x.safetensors", {"kerastl": json.dumps(header)})
+    with pytest.raises(DamagedFileError, match="is damaged"):
+        checkpoints.load(tmp_path / "x.safetensors")
+
+
+def in_progress(**changed):
+    return lambda header: header["progress"].update(changed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        in_progress(steps="3"),
+        in_progress(steps=-3, images=-12),
+        in_progress(steps=3),
+        in_progress(phase=-1),
+        in_progress(phase=True),
+        in_progress(phase_start=50),
+        in_progress(epochs="abc"),
+        in_progress(epochs=[{"loss": "low"}] * 2),
+        in_progress(best={"a": 1}),
+        in_progress(start=[1.0]),
+        lambda header: header["random"].update(python=[1, 2, 3]),
+        lambda header: header["random"].update(numpy=["x"]),
+    ],
+)
+def test_a_header_that_no_run_writes_is_damage_whatever_its_digest(change, written, tmp_path):
+    metadata, tensors = parts(written[1])
+    header = json.loads(metadata["kerastl"])
+    change(header)
+    text = json.dumps(header)
+    made = {"kerastl": text, "digest": digest_of(text, tensors)}
+    save_file(tensors, tmp_path / "x.safetensors", made)
     with pytest.raises(DamagedFileError, match="is damaged"):
         checkpoints.load(tmp_path / "x.safetensors")

@@ -108,6 +108,10 @@ class ImageData:
         """Every image with its part, label and digest, as a run writes them down."""
         return [row for part, dataset in self._datasets.items() for row in dataset.rows(part)]
 
+    def broken(self) -> dict[str, np.ndarray]:
+        """Whether each image of each part has turned out to be broken, `(images,)`."""
+        return {part: dataset.broken.numpy() for part, dataset in self._datasets.items()}
+
     def set_epoch(self, epoch: int, start: int = 0) -> None:
         """Draw the order of this epoch next.
 

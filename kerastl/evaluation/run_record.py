@@ -243,7 +243,7 @@ def model_file(path: Path) -> Path:
         if not (path / MODEL_FILE).is_file():
             raise ValueError(
                 f"`model` must be a run folder with a {MODEL_FILE}, or a .keras file. Received: "
-                f"the folder {path}, which has none. `kerastl run --output {path}` makes one."
+                f"the folder {path}, which has none. {_how_to_make_one(path)}"
             )
         return path / MODEL_FILE
     if not path.is_file():
@@ -252,3 +252,9 @@ def model_file(path: Path) -> Path:
             "exist. Check the path."
         )
     return path
+
+
+def _how_to_make_one(folder: Path) -> str:
+    if (folder / CHECKPOINT_FILE).is_file():
+        return f"It holds a stopped run: `kerastl run --resume {folder}` goes on with it."
+    return f"`kerastl run --output {folder}` makes one."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -304,6 +304,18 @@ class CachedModel(TrainsTogether, TakesLayerOutputs, SeesFirstBatches, CompiledP
         if groups is not None:
             rows = rows.with_groups(np.asarray(groups))
         return head_solving.solve_rows(self, [rows], penalty=penalty, folds=folds, seed=seed)
+
+    def take_views_again(
+        self, taken: Mapping[int, int | None], set_epoch: Callable[[int], None]
+    ) -> None:
+        """Within `fit`, keep what an earlier process has kept of images that change at random.
+
+        Args:
+            taken: Batches that it has taken in each epoch, None for all.
+            set_epoch: Has the loader draw the order of an epoch next.
+        """
+        if self._running_fit is not None:
+            self._running_fit.take_again(taken, set_epoch)
 
     @property
     def prefix_cache(self) -> caching.PrefixCache:

@@ -7,7 +7,8 @@ of image numbers here: so they are what they would be without the cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -172,6 +173,26 @@ class LoaderBatches(_BoundaryAdapter):
         if self._reading is None:
             self._reading = numbered(self._loader)
         return self._while_reading(iter(self._reading))
+
+    def take_again(self, taken: Mapping[int, int | None], set_epoch: Callable[[int], None]) -> None:
+        """Keep the features again that were kept in some epochs, in a process that has ended.
+
+        Images that are the same each time need none of it.
+
+        Args:
+            taken: Batches that were taken in each of these epochs, None for all.
+            set_epoch: Has the loader draw the order of an epoch next.
+        """
+        if self._source.is_known_to_repeat:
+            return
+        self._features.store.clear()  # `fit` has tried the model out on a batch of this epoch
+        for epoch, batches in taken.items():
+            set_epoch(epoch)
+            self._features.set_epoch(epoch)
+            if self._is_complete():
+                continue
+            for numbers, batch in itertools.islice(numbered(self._loader), batches):
+                self._with_features(numbers, batch)
 
     def _is_complete(self) -> bool:
         return self._features.is_on and self._features.is_complete(self._source.absent)

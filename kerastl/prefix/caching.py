@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -135,6 +135,11 @@ class CachedFit:
     report: str
     before: tuple[keras.callbacks.Callback, ...] = ()
     after: tuple[keras.callbacks.Callback, ...] = ()
+
+    def take_again(self, taken: Mapping[int, int | None], set_epoch: Callable[[int], None]) -> None:
+        """Keep what was kept in some epochs, as `LoaderBatches.take_again` does."""
+        if isinstance(self.x, LoaderBatches):
+            self.x.take_again(taken, set_epoch)
 
 
 @dataclass

@@ -64,6 +64,10 @@ class BoundaryFeatures:
             self._changes = self._prefix.changes
             self._store.clear()
 
+    def set_epoch(self, epoch: int) -> None:
+        """Go by the view of this epoch, until the next one begins."""
+        self._prefix.epoch = epoch
+
     def rows(self, numbers: np.ndarray) -> np.ndarray:
         """The store's rows of some images in this epoch's view."""
         return numbers + self._start()

@@ -4,7 +4,7 @@ A checkpoint is one safetensors file: tensors, and a JSON header. It holds the
 weights and moving statistics, the seeds of dropout, the optimizer's state by
 block, the best weights so far and those at the start, what early stopping remembers, the random
 state of Python, NumPy and torch, how far the run had come and, amid an epoch, what its
-metrics have summed.
+metrics have summed; and which images have turned out to be broken.
 """
 
 from __future__ import annotations
@@ -53,6 +53,24 @@ class Progress:
     steps: int = 0
     images: int = 0
 
+    def check(self) -> None:
+        """Refuse what no run has written.
+
+        Raises:
+            TypeError: If so, with the field.
+        """
+        counts = (self.phase, self.phase_start, self.steps, self.images)
+        is_possible = {
+            "counts": all(_is_number(each, int) and each >= 0 for each in counts),
+            "epochs": isinstance(self.epochs, list) and all(map(_are_scores, self.epochs)),
+            "start": self.start is None or _are_scores(self.start),
+            "best": self.best is None
+            or (_are_scores(self.best) and {"wait", "best", "best_epoch"} <= set(self.best)),
+        }
+        wrong = [name for name, possible in is_possible.items() if not possible]
+        if wrong or self.phase_start > len(self.epochs) or (self.images > 0) != (self.steps > 0):
+            raise TypeError(f"its progress is none of a run: {', '.join(wrong) or 'counts'}")
+
     @property
     def has_begun(self) -> bool:
         """Whether there is something to go on from."""
@@ -84,6 +102,10 @@ class Checkpoint:
         """The weights of the best epoch so far, in the order of `model.get_weights()`."""
         return _numbered(self.arrays, "best") or None
 
+    def broken(self, part: str) -> np.ndarray | None:
+        """Whether each image of a part had turned out to be broken; None where none had."""
+        return self.arrays.get(f"broken/{part}")
+
     @property
     def start_weights(self) -> list[np.ndarray] | None:
         """The weights with the solved head that the run started from, in the same order."""
@@ -100,6 +122,7 @@ def save(
     best_weights: Sequence[np.ndarray] | None = None,
     start_weights: Sequence[np.ndarray] | None = None,
     metrics: Sequence[np.ndarray] = (),
+    broken: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
@@ -112,6 +135,7 @@ def save(
         best_weights: Weights of the best epoch so far, if they are kept.
         start_weights: Those with the solved head, if they may come back.
         metrics: What the metrics of the epoch under way have summed, as `summed` gives it.
+        broken: By part, whether each image has turned out to be broken, `(images,)`.
 
     Raises:
         OSError: If the disk is full.
@@ -121,6 +145,7 @@ def save(
     arrays |= _with_numbers("best", best_weights or ())
     arrays |= _with_numbers("start", start_weights or ())
     arrays |= _with_numbers("metrics", metrics)
+    arrays |= {f"broken/{part}": found for part, found in (broken or {}).items() if found.any()}
     random_arrays, random_header = _random_state()
     header = {
         "format": FORMAT,
@@ -155,10 +180,13 @@ def load(path: Path) -> Checkpoint:
         written = metadata.get(_DIGEST)
         if header["format"] > _WITHOUT_DIGEST and written != digest_of(metadata[_HEADER], arrays):
             raise _damaged(path, "its digest is not that of its content")
+        progress = Progress(**header["progress"])
+        progress.check()
+        _check_random_state(header["random"], arrays)
         return Checkpoint(
             config=header["config"],
             data=header["data"],
-            progress=Progress(**header["progress"]),
+            progress=progress,
             versions=header["versions"],
             arrays=arrays,
             random_state=header["random"],
@@ -176,6 +204,30 @@ def _damaged(path: Path, reason: str) -> DamagedFileError:
     )
 
 
+def _is_number(value: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _are_scores(values: Any) -> bool:
+    return isinstance(values, dict) and all(_is_number(v, (int, float)) for v in values.values())
+
+
+def _check_random_state(state: Any, arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse what is no state of random numbers.
+
+    Raises:
+        TypeError: If so.
+    """
+    try:
+        version, numbers, gauss = state["python"]
+        random.Random().setstate((version, tuple(numbers), gauss))
+        np.random.RandomState().set_state(("MT19937", arrays["random/numpy"], *state["numpy"]))
+        if arrays["random/torch"].dtype != np.uint8:
+            raise TypeError("torch's is of another type")
+    except (ValueError, OverflowError, TypeError) as error:
+        raise TypeError(f"its random state is none: {error}") from error
+
+
 def _newer(path: Path, header: Mapping[str, Any]) -> ValueError:
     return ValueError(
         f"{path} must have format {FORMAT} or older. Received: format {header['format']}, from "
@@ -190,7 +242,8 @@ def restore(model: Any, checkpoint: Checkpoint) -> None:
         ValueError: If the checkpoint is of another model.
     """
     _assign(model.variables, "variables", checkpoint)
-    _restore_optimizer(model, checkpoint.arrays)
+    if checkpoint.progress.epochs or checkpoint.progress.steps:  # else the optimizer has no state
+        _restore_optimizer(model, checkpoint.arrays)
 
 
 def _assign(

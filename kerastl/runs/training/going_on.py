@@ -10,7 +10,7 @@ import keras
 
 from kerastl.data.batches import expect_fewer_batches
 from kerastl.runs import checkpoints
-from kerastl.runs.checkpoints import Checkpoint
+from kerastl.runs.checkpoints import Checkpoint, Progress
 
 
 class GoOnFrom(keras.callbacks.Callback):
@@ -33,8 +33,9 @@ class GoOnFrom(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._checkpoint is None:
             return
-        checkpoints.restore_random_state(self.model, self._checkpoint)
         progress = self._checkpoint.progress
+        self._take_views_again(epoch, progress)
+        checkpoints.restore_random_state(self.model, self._checkpoint)
         if not progress.steps:
             self._checkpoint = None
             return
@@ -47,7 +48,8 @@ class GoOnFrom(keras.callbacks.Callback):
             self._add_summed()
             # Keras takes the scores of an epoch from its last step, which may have been taken.
             scores = self.model.get_metrics_result()
-            self._scores = {name: float(value) for name, value in scores.items()}
+            # It sorts them: the history has its columns in the order that it always has.
+            self._scores = {name: float(value) for name, value in sorted(scores.items())}
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         self._scores = {}
@@ -66,6 +68,15 @@ class GoOnFrom(keras.callbacks.Callback):
             logs.clear()
             logs.update(self._scores | others)
         self._scores = {}
+
+    def _take_views_again(self, epoch: int, progress: Progress) -> None:
+        """Have the views that are kept from epoch to epoch be those that the phase has kept."""
+        taken: dict[int, int | None] = dict.fromkeys(range(progress.phase_start, epoch))
+        if progress.steps:
+            taken[epoch] = progress.steps
+        if taken:
+            self.model.take_views_again(taken, self._data.set_epoch)
+            self._data.set_epoch(epoch)
 
     def _add_summed(self) -> None:
         if self._checkpoint is not None:

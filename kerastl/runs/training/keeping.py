@@ -25,7 +25,7 @@ from kerastl.evaluation.run_record import (
 from kerastl.internals.folder_lock import check_held
 from kerastl.internals.whole_files import write_whole
 from kerastl.runs import checkpoints
-from kerastl.runs.checkpoints import Progress
+from kerastl.runs.checkpoints import Checkpoint, Progress
 from kerastl.runs.report import remove_report
 
 
@@ -106,6 +106,7 @@ class KeepEpochs(keras.callbacks.Callback):
         config: Text of its config file.
         data: What tells that the training images are the same.
         split: Gives the rows of `split.csv`, or None: none is written.
+        broken: Gives which images of each part have turned out to be broken.
         epochs: Logs of the epochs that an earlier process has finished.
 
     Attributes:
@@ -127,6 +128,7 @@ class KeepEpochs(keras.callbacks.Callback):
         *,
         data: str,
         split: Callable[[], Sequence[SplitRow]] | None = None,
+        broken: Callable[[], Mapping[str, np.ndarray]] | None = None,
         epochs: Sequence[Mapping[str, float]] = (),
     ) -> None:
         super().__init__()
@@ -143,6 +145,7 @@ class KeepEpochs(keras.callbacks.Callback):
         self._config = config
         self._data = data
         self._split = split
+        self._broken = broken
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         check_held(self._folder)
@@ -184,12 +187,15 @@ class KeepEpochs(keras.callbacks.Callback):
         for name in (METRICS_FILE, OUT_OF_FOLD_FILE):
             (self._folder / name).unlink(missing_ok=True)
         remove_report(self._folder)
+        self._save_options()
+        self.save_split()
+        self.has_older_run = False
+
+    def _save_options(self) -> None:
         write_whole(
             self._folder / CONFIG_FILE,
             lambda path: path.write_text(self._config, encoding="utf-8"),
         )
-        self.save_split()
-        self.has_older_run = False
 
     def save_split(self) -> None:
         """Write which image is in which part, with the digests that are known by now."""
@@ -209,12 +215,43 @@ class KeepEpochs(keras.callbacks.Callback):
             summed: What the metrics have summed in them.
         """
         check_held(self._folder)
-        if not self.has_results:
-            self._replace_older_run()
-            for name in (MODEL_FILE, HISTORY_FILE):
-                (self._folder / name).unlink(missing_ok=True)
+        is_first = not self.has_results
+        before = self.steps, self.images
         self.steps, self.images = steps, images
-        self.save_checkpoint(summed)
+        try:
+            self.save_checkpoint(summed)  # First: on a full disk an older run stays whole.
+        except BaseException:
+            self.steps, self.images = before
+            raise
+        if is_first:
+            self.remove_other_results()
+
+    def remove_other_results(self) -> None:
+        """Remove what is not of this run, of which only a checkpoint is there."""
+        self._replace_older_run()
+        for name in (MODEL_FILE, HISTORY_FILE):
+            (self._folder / name).unlink(missing_ok=True)
+
+    def put_right(self, checkpoint: Checkpoint) -> bool:
+        """Make the folder that of a checkpoint again where its options are others.
+
+        They may have been edited since, or be those of an older run, where a kill came between
+        the first checkpoint and their removal.
+
+        Args:
+            checkpoint: Where the run goes on.
+
+        Returns:
+            Whether they were others.
+        """
+        file = self._folder / CONFIG_FILE
+        if not file.is_file() or _text_of(file) == checkpoint.config:
+            return False
+        if checkpoint.progress.epochs or checkpoint.progress.start:
+            self._save_options()
+        elif checkpoint.progress.steps:
+            self.remove_other_results()
+        return True
 
     def save_checkpoint(self, summed: Sequence[np.ndarray] = ()) -> None:
         """Save everything that the run needs to go on from here.
@@ -241,8 +278,20 @@ class KeepEpochs(keras.callbacks.Callback):
             best_weights=best.best_weights if best and memory else None,
             start_weights=self.start_weights,
             metrics=summed,
+            broken=self._broken() if self._broken else {},
         )
+
+    def remove_unfinished_start(self) -> None:
+        """Remove what an error amid the first save has left, and a checkpoint of no step."""
+        self.remove_checkpoint()
+        if (self._folder / CONFIG_FILE).is_file() or (self._folder / MODEL_FILE).is_file():
+            for name in (MODEL_FILE, CONFIG_FILE, HISTORY_FILE, SPLIT_FILE):
+                (self._folder / name).unlink(missing_ok=True)
 
     def remove_checkpoint(self) -> None:
         """Remove it: the run is complete."""
         (self._folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+
+def _text_of(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")

@@ -10,7 +10,8 @@ import numpy as np
 
 from kerastl.data import split_file
 from kerastl.data.class_weights import balanced_weights
-from kerastl.evaluation.run_record import CHECKPOINT_FILE, SPLIT_FILE
+from kerastl.errors import DamagedFileError
+from kerastl.evaluation.run_record import CHECKPOINT_FILE, CONFIG_FILE, SPLIT_FILE
 from kerastl.runs import checkpoints, config_file
 from kerastl.runs.checkpoints import Checkpoint
 from kerastl.runs.config import RunConfig
@@ -60,16 +61,22 @@ class Training:
             # kerastl 0.1 has written a fingerprint into its checkpoints.
             known = (data, prepared.data.fingerprint())
             check_same_images(resume, known, prepared.config.data)
-            expect_same_content(prepared.data, folder)
+            check_progress(resume, prepared)
+            mark_broken(prepared.data, resume)
         self.keep = KeepEpochs(
             folder,
             config_file.to_toml(prepared.as_asked or prepared.config, folder),
             data=data,
             split=prepared.data.split_rows,
+            broken=prepared.data.broken,
             epochs=resume.progress.epochs if resume else (),
         )
         self.keep.num_phases = len(prepared.phases)
         self.keep.has_older_run = resume is None and bool(held_files(folder))
+        self._had_other_options = resume is not None and self.keep.put_right(resume)
+        if resume is not None:
+            expect_same_content(prepared.data, folder)
+        self._is_resumed = resume is not None
         self._cache_reports: dict[int, str] = {}
         self._solved = solved
         self.final_head: HeadResult | None = None
@@ -101,6 +108,8 @@ class Training:
                 begin_phase(prepared, number)
             checkpoints.restore(prepared.model, self._resume)
             shown.echo(f"Resumed after {so_far(len(progress.epochs), progress.steps)}")
+            if self._had_other_options:
+                shown.echo(f"{CONFIG_FILE} has the options again that the run began with")
         elif not keep.has_older_run:
             keep.save_checkpoint()
         if self._starts_from_solved:
@@ -190,9 +199,11 @@ class Training:
         return self.keep.has_results and (self._folder / CHECKPOINT_FILE).is_file()
 
     def leave_nothing_empty(self) -> None:
-        """Remove a checkpoint of no epoch, and a folder that holds nothing."""
-        if not self.keep.has_results and not self.keep.has_older_run:
-            self.keep.remove_checkpoint()
+        """Remove what is of no epoch and no step, and a folder that holds nothing."""
+        # A resumed run may have been killed once its first epoch's model was there.
+        is_new = not self._is_resumed and not self.keep.has_older_run
+        if is_new and not self.keep.has_results:
+            self.keep.remove_unfinished_start()
         remove_if_empty(self._folder)
 
     def _fit_phase(self, number: int, shown: Any) -> None:
@@ -261,6 +272,35 @@ def check_same_images(checkpoint: Checkpoint, known: Sequence[str], spec: str) -
             f"`data` must be what it was when the run began. Received: {spec}, whose training "
             "images or labels have changed since. Start anew with --overwrite."
         )
+
+
+def check_progress(checkpoint: Checkpoint, prepared: PreparedRun) -> None:
+    """Refuse to go on from where this run cannot have been.
+
+    Raises:
+        DamagedFileError: If so.
+    """
+    progress = checkpoint.progress
+    images = prepared.data.sizes["train"]
+    if progress.phase > len(prepared.phases) or progress.images > images:
+        raise DamagedFileError(
+            f"{CHECKPOINT_FILE} must be of this run. Received: phase {progress.phase + 1} of "
+            f"{len(prepared.phases)}, {progress.images:,} of {images:,} images. Run anew with "
+            "--overwrite."
+        )
+
+
+def mark_broken(data: Any, checkpoint: Checkpoint) -> None:
+    """Mark the images that had turned out to be broken: batches of them alone were left out.
+
+    Args:
+        data: The images.
+        checkpoint: Where the run goes on.
+    """
+    for part, broken in data.broken().items():
+        found = checkpoint.broken(part)
+        if found is not None and found.shape == broken.shape:
+            broken |= found.astype(bool)
 
 
 def expect_same_content(data: Any, folder: Path) -> None:

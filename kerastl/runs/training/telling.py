@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kerastl.backbones import foreign_code
 from kerastl.evaluation.run_record import RunResults
 from kerastl.runs.config import RunConfig
+from kerastl.runs.training.folder import held_files
 
 
 def stopped_sentence(config: RunConfig, measured: RunResults) -> str:
@@ -36,7 +39,9 @@ def kept(config: RunConfig, measured: RunResults) -> str:
     steps = f"{measured.steps} steps of the next epoch" if measured.steps else ""
     if not measured.epochs and not measured.train:
         if not steps:
-            return "No epoch was finished, and nothing was kept."
+            older = held_files(Path(config.output).expanduser())
+            still = f" {config.output} holds what it held before." if older else ""
+            return f"No epoch was finished, and nothing was kept.{still}"
         return f"Kept in {config.output}: {measured.steps} steps of the first epoch."
     model = f"the model after {measured.epochs} finished epochs"
     if not measured.epochs:
