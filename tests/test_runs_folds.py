@@ -11,6 +11,7 @@ from PIL import Image
 from small_runs import Killed, at_epoch, interrupt, killed_at, quiet
 
 import kerastl
+from kerastl.errors import DamagedFileError
 from kerastl.evaluation import run_record as results
 from kerastl.runs import training
 from kerastl.runs.folds import files
@@ -365,3 +366,26 @@ def test_the_plan_and_the_results_tell_of_the_folds(pictures, tmp_path):
     assert "a run without each, 12 steps together, then one on all, 12 steps" in trained.stdout
     run = CliRunner().invoke(main, ["run", *solved])
     assert "(mean and standard deviation of 2 folds)" in run.stdout, run.output
+
+
+@pytest.mark.parametrize("change", ["cut off", "no archive", "other images", "objects"])
+def test_damaged_predictions_of_a_fold_are_told_from_a_fault(change, tmp_path):
+    held_out = np.arange(4)
+    (tmp_path / results.METRICS_FILE).write_text(json.dumps({"completed": True}))
+    found = files.FoldResult(held_out, np.ones((4, 2), "float32"), 1, False)
+    files.save_fold(tmp_path, found)
+    read = files.finished_fold(tmp_path, held_out)
+    np.testing.assert_array_equal(read.outputs, found.outputs)
+    file = tmp_path / files.PREDICTIONS_FILE
+    with np.load(file) as opened:
+        arrays = dict(opened)
+    if change == "cut off":
+        file.write_bytes(file.read_bytes()[:200])
+    elif change == "no archive":
+        file.write_bytes(b"junk")
+    elif change == "objects":
+        np.savez(file, **{**arrays, "epochs": np.array({}, dtype=object)})
+    else:
+        held_out = held_out + 4
+    with pytest.raises(DamagedFileError, match="Remove"):
+        files.finished_fold(tmp_path, held_out)

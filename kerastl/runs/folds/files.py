@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from kerastl.errors import DamagedFileError
 from kerastl.evaluation.run_record import (
     CHECKPOINT_FILE,
     METRICS_FILE,
@@ -63,22 +66,46 @@ def save_fold(folder: Path, result: FoldResult) -> None:
     write_whole(folder / PREDICTIONS_FILE, write)
 
 
-def finished_fold(folder: Path) -> FoldResult | None:
-    """What a fold gave, or None where it is not finished; its model goes."""
+def finished_fold(folder: Path, held_out: np.ndarray) -> FoldResult | None:
+    """What a fold gave, or None where it is not finished; its model goes.
+
+    Args:
+        folder: Of the fold.
+        held_out: Numbers of the images that it holds out, int64, `(images,)`.
+
+    Raises:
+        DamagedFileError: If its predictions are damaged, or of other images.
+    """
     file = folder / PREDICTIONS_FILE
     if not (file.is_file() and (folder / METRICS_FILE).is_file()):
         return None
     if not load_metrics(folder).completed:
         return None
-    with np.load(file) as arrays:
-        found = FoldResult(
-            arrays["images"],
-            arrays["outputs"],
-            int(arrays["epochs"]),
-            bool(arrays["kept_start"]),
-        )
+    found = _read(file, held_out)
     for name in (MODEL_FILE, CHECKPOINT_FILE):
         (folder / name).unlink(missing_ok=True)
+    return found
+
+
+def _read(file: Path, held_out: np.ndarray) -> FoldResult:
+    try:
+        with file.open("rb") as opened, np.load(opened) as arrays:
+            found = FoldResult(
+                arrays["images"],
+                arrays["outputs"],
+                int(arrays["epochs"]),
+                bool(arrays["kept_start"]),
+            )
+        # Broken images are held out, and have no prediction.
+        if not np.isin(found.images, held_out).all():
+            raise ValueError("they are of images that this fold does not hold out")
+        if found.outputs.ndim != 2 or len(found.outputs) != len(found.images):
+            raise ValueError(f"outputs of shape {found.outputs.shape}, {len(found.images)} images")
+    except (ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DamagedFileError(
+            f"{file} must hold the predictions of this fold. Received: a file that is damaged "
+            f"({error}). Remove {file.parent}: --resume trains that fold again."
+        ) from error
     return found
 
 

@@ -144,7 +144,7 @@ def run_folds(
     results: list[FoldResult] = []
     for fold in range(folds.count):
         of_fold = fold_folder(folder, fold)
-        found = finished_fold(of_fold)
+        found = finished_fold(of_fold, folds.held_out(fold))
         if found is None:
             echo(f"Fold {fold + 1} of {folds.count}")
             file = of_fold / CHECKPOINT_FILE
@@ -153,7 +153,7 @@ def run_folds(
                 train(_prepared_fold(prepared, folds, fold, of_fold), of_fold, go_on_from)
             except KeyboardInterrupt:
                 break
-            found = finished_fold(of_fold)
+            found = finished_fold(of_fold, folds.held_out(fold))
             gc.collect()  # a model is a ring of layers and tensors
         if found is None:
             break
