@@ -98,7 +98,7 @@ def test_twenty_kills_change_nothing(tmp_path, pictures):
 
 @pytest.fixture(scope="module")
 def long_epochs(tmp_path_factory):
-    """Options of a run of two epochs of a hundred steps and more, a checkpoint after each."""
+    """Options of a run of four epochs of 24 steps, a checkpoint after each, and its folder."""
     folder = write_pictures(tmp_path_factory.mktemp("many"), per_class=20, size=32)
     data = ("--data", f"folder:{folder}", *OPTIONS, "--strategy", "partial")
     once = (*data, "--batch-size", "1", "--epochs", "4", "--checkpoint-every", "0")
