@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from kerastl.data.decoding import decoded
-from kerastl.data.digests import bytes_digest, file_digest
+from kerastl.data.digests import bytes_digest, file_digest, files_fingerprint
 from kerastl.data.resizing import ImageSettings
 from kerastl.data.understanding import Understanding
 from kerastl.internals.printable import printable
@@ -128,15 +128,7 @@ class FileItems:
 
         A file that is gone is an error, or left out, only when it is read.
         """
-        digest = hashlib.blake2b(digest_size=16)
-        for index in indices:
-            path = self.paths[index]
-            try:
-                about = os.stat(path)
-                digest.update(os.fsencode(f"{path} {about.st_size} {about.st_mtime_ns}\n"))
-            except FileNotFoundError:
-                digest.update(os.fsencode(f"{path} is gone\n"))
-        return digest.hexdigest()
+        return files_fingerprint(self.paths[index] for index in indices)
 
 
 @dataclass(frozen=True)

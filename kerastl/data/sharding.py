@@ -9,7 +9,7 @@ from torch.utils.data import DistributedSampler, IterableDataset, SequentialSamp
 
 from kerastl.data.ordering import SeededOrder
 from kerastl.data.part_of_batches import CollatePart, PartOfBatches
-from kerastl.internals.keras_adapters import DataAdapter
+from kerastl.internals.keras_adapters import AdapterAround
 from kerastl.internals.loaders import is_data_loader, remade
 from kerastl.processes.group import Group, current
 
@@ -17,8 +17,8 @@ _WHAT = "arrays, what `load_data` gives, or a DataLoader that makes batches of n
 _parts: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 
-class PartOfArrays(DataAdapter):
-    """Keras's batches of arrays, of which this process has its part.
+class PartOfArrays(AdapterAround):
+    """Keras's batches of arrays, of which this process has its part; their size is that of all.
 
     Args:
         inner: Keras's own adapter.
@@ -26,36 +26,12 @@ class PartOfArrays(DataAdapter):
     """
 
     def __init__(self, inner: Any, group: Group) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._group = group
 
     def get_torch_dataloader(self) -> Any:
         """A loader of this process's part of each batch."""
         return _cut(self._inner.get_torch_dataloader(), self._group)
-
-    @property
-    def num_batches(self) -> int | None:
-        """As many as one process has."""
-        count: int | None = self._inner.num_batches
-        return count
-
-    @property
-    def batch_size(self) -> int | None:
-        """Images of a batch, on all processes."""
-        size: int | None = self._inner.batch_size
-        return size
-
-    @property
-    def has_partial_batch(self) -> bool | None:
-        """Whether the last batch has fewer."""
-        found: bool | None = self._inner.has_partial_batch
-        return found
-
-    @property
-    def partial_batch_size(self) -> int | None:
-        """How many it has."""
-        size: int | None = self._inner.partial_batch_size
-        return size
 
 
 def part_of_adapter(adapter: Any) -> Any:

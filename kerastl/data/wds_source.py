@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import unicodedata
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kerastl.data.digests import files_fingerprint
 from kerastl.data.items import SourceData
 from kerastl.data.shard_index import ShardIndex, Wanted, index_of, text_of
 from kerastl.data.shard_patterns import folder_of, shard_files
@@ -71,15 +71,8 @@ class ShardRecords:
 
     def fingerprint(self, numbers: np.ndarray) -> str:
         """A digest of path, size and time of change of the shards that these records are in."""
-        digest = hashlib.blake2b(digest_size=16)
-        for place in np.unique(np.searchsorted(self._ends, numbers, side="right")):
-            shard = self._shards[place]
-            try:
-                about = os.stat(shard)
-                digest.update(os.fsencode(f"{shard} {about.st_size} {about.st_mtime_ns}\n"))
-            except FileNotFoundError:
-                digest.update(os.fsencode(f"{shard} is gone\n"))
-        return digest.hexdigest()
+        places = np.unique(np.searchsorted(self._ends, numbers, side="right"))
+        return files_fingerprint(self._shards[place] for place in places)
 
     def _at(self, number: int) -> tuple[Path, ShardIndex, int]:
         shard = int(np.searchsorted(self._ends, number, side="right"))

@@ -16,12 +16,12 @@ import numpy as np
 
 from kerastl.data.part_of_batches import Blank, PartOfBatches
 from kerastl.data.sharding import part_of_adapter
-from kerastl.internals.keras_adapters import DataAdapter, data_adapter_utils, get_data_adapter
+from kerastl.internals.keras_adapters import AdapterAround, data_adapter_utils, get_data_adapter
 from kerastl.prefix.features import BoundaryFeatures, LabelRows, as_tensor
 from kerastl.prefix.sources import ArraySource, LoaderSource, numbered, numbers_only
 
 
-class _BoundaryAdapter(DataAdapter):
+class _BoundaryAdapter(AdapterAround):
     """What both kinds of source share.
 
     Args:
@@ -30,7 +30,7 @@ class _BoundaryAdapter(DataAdapter):
     """
 
     def __init__(self, inner: Any, features: BoundaryFeatures) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._features = features
 
     def batches(self) -> Iterator[tuple[Any, ...]]:
@@ -40,13 +40,6 @@ class _BoundaryAdapter(DataAdapter):
         loader draws a random number when it is, as it would without the cache.
         """
         raise NotImplementedError
-
-    def on_epoch_begin(self) -> None:
-        self._inner.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        # From Keras 3.16 on, the order of an epoch goes by the epochs that have ended.
-        self._inner.on_epoch_end()
 
     def get_torch_dataloader(self) -> Any:
         return _Iterable(self)
@@ -73,26 +66,6 @@ class _BoundaryAdapter(DataAdapter):
             lambda value: tf.TensorSpec((None, *value.shape[1:]), value.dtype), first
         )
         return tf.data.Dataset.from_generator(self.batches, output_signature=signature)
-
-    @property
-    def num_batches(self) -> int | None:
-        count: int | None = self._inner.num_batches
-        return count
-
-    @property
-    def batch_size(self) -> int | None:
-        size: int | None = self._inner.batch_size
-        return size
-
-    @property
-    def has_partial_batch(self) -> bool | None:
-        found: bool | None = self._inner.has_partial_batch
-        return found
-
-    @property
-    def partial_batch_size(self) -> int | None:
-        size: int | None = self._inner.partial_batch_size
-        return size
 
 
 class _Iterable:
